@@ -1,0 +1,398 @@
+"""LLVM IR of an expression: a scalar function and an array function.
+
+Arithmetic is plain IEEE double precision in the order of the tree: no fast-math, no contraction to
+fused multiply-add, so that both functions, the reference and every machine agree bit by bit in
+``+ - * /``. Values which may leave the real numbers (powers whose exponent is not a literal whole
+number) are carried as a pair; an imaginary part of exactly zero means a real number, which then
+follows the rules of real arithmetic (`nest_build.rules.reference` states them in full).
+
+The array function is written with vector types where every operation has a vector form, so that no
+optimizing pass has to run: a rule is compiled in about one millisecond.
+"""
+
+import struct
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from nest_build.rules.language import Expression
+from nest_build.rules.tree import (
+    LARGEST_MULTIPLIED_EXPONENT,
+    Binary,
+    Input,
+    Neg,
+    Node,
+    Number,
+    integer_exponent,
+    walk,
+)
+
+SCALAR_NAME = "rule_scalar"
+ARRAY_NAME = "rule_array"
+
+#: Doubles per vector in the array function: one AVX register, two of SSE2 or NEON. Arrays are
+#: often as short as the number of synapses of one neuron, so wider vectors would rarely be filled.
+VECTOR_WIDTH = 4
+
+#: Functions of the C library which rules call. Their symbols carry a prefix, because LLVM rewrites
+#: calls of functions it knows (pow of 2 to exp2, for example), which changes the last digits.
+LIBRARY_FUNCTIONS = ("pow", "exp", "log", "sin", "cos", "hypot", "atan2", "fmod")
+SYMBOL_PREFIX = "e2l_rule_"
+
+_BINARY = ("pow", "hypot", "atan2", "fmod")
+_LIBRARY_DECLARATIONS = "\n".join(
+    f"declare double @{SYMBOL_PREFIX}{name}({'double, double' if name in _BINARY else 'double'})"
+    for name in LIBRARY_FUNCTIONS
+)
+_REAL_POWER = f"{SYMBOL_PREFIX}pow"
+COMPLEX_POWER_NAME = f"{SYMBOL_PREFIX}complex_power"
+_PAIR = "{ double, double }"
+_PI = "0x400921FB54442D18"
+_NAN = "0x7FF8000000000000"
+
+#: The power of pairs, compiled once per process and called by every rule that needs it.
+#: The same steps in the same order as `nest_build.rules.reference.complex_power`.
+SUPPORT_IR = f"""
+{_LIBRARY_DECLARATIONS}
+
+define {_PAIR} @{COMPLEX_POWER_NAME}(double %a, double %b, double %c, double %d) {{
+entry:
+  %base_is_real = fcmp oeq double %b, 0.0
+  %exponent_is_real = fcmp oeq double %d, 0.0
+  %both_real = and i1 %base_is_real, %exponent_is_real
+  br i1 %both_real, label %real, label %complex
+real:
+  %negative = fcmp olt double %a, 0.0
+  %fraction = call double @{SYMBOL_PREFIX}fmod(double %c, double 1.0)
+  %fractional = fcmp one double %fraction, 0.0
+  %leaves_reals = and i1 %negative, %fractional
+  br i1 %leaves_reals, label %negative_base, label %stays_real
+stays_real:
+  %plain = call double @{_REAL_POWER}(double %a, double %c)
+  br label %return_real
+negative_base:
+  %opposite = fneg double %a
+  %size = call double @{_REAL_POWER}(double %opposite, double %c)
+  %half_turns = call double @{SYMBOL_PREFIX}fmod(double %c, double 2.0)
+  %turn = fmul double %half_turns, {_PI}
+  br label %polar
+complex:
+  %exponent_is_zero_part = fcmp oeq double %c, 0.0
+  %exponent_is_zero = and i1 %exponent_is_zero_part, %exponent_is_real
+  br i1 %exponent_is_zero, label %return_real, label %not_one
+not_one:
+  %base_is_zero_part = fcmp oeq double %a, 0.0
+  %base_is_zero = and i1 %base_is_zero_part, %base_is_real
+  br i1 %base_is_zero, label %zero_base, label %general
+zero_base:
+  %vanishes = fcmp ogt double %c, 0.0
+  %zero_power = select i1 %vanishes, double 0.0, double {_NAN}
+  br label %return_real
+general:
+  %imaginary = select i1 %base_is_real, double 0.0, double %b
+  %distance = call double @{SYMBOL_PREFIX}hypot(double %a, double %imaginary)
+  %log_size = call double @{SYMBOL_PREFIX}log(double %distance)
+  %phase = call double @{SYMBOL_PREFIX}atan2(double %imaginary, double %a)
+  %d_phase = fmul double %d, %phase
+  %d_log = fmul double %d, %log_size
+  %d_phase_or_zero = select i1 %exponent_is_real, double 0.0, double %d_phase
+  %d_log_or_zero = select i1 %exponent_is_real, double 0.0, double %d_log
+  %c_log = fmul double %c, %log_size
+  %c_phase = fmul double %c, %phase
+  %power_log = fsub double %c_log, %d_phase_or_zero
+  %power_phase = fadd double %c_phase, %d_log_or_zero
+  %power_size = call double @{SYMBOL_PREFIX}exp(double %power_log)
+  br label %polar
+polar:
+  %modulus = phi double [ %size, %negative_base ], [ %power_size, %general ]
+  %angle = phi double [ %turn, %negative_base ], [ %power_phase, %general ]
+  %cosine = call double @{SYMBOL_PREFIX}cos(double %angle)
+  %sine = call double @{SYMBOL_PREFIX}sin(double %angle)
+  %real_part = fmul double %modulus, %cosine
+  %imag_part = fmul double %modulus, %sine
+  %half_pair = insertvalue {_PAIR} undef, double %real_part, 0
+  %pair = insertvalue {_PAIR} %half_pair, double %imag_part, 1
+  ret {_PAIR} %pair
+return_real:
+  %value = phi double [ %plain, %stays_real ], [ 1.0, %complex ], [ %zero_power, %zero_base ]
+  %half_real = insertvalue {_PAIR} undef, double %value, 0
+  %real_pair = insertvalue {_PAIR} %half_real, double 0.0, 1
+  ret {_PAIR} %real_pair
+}}
+"""
+
+#: Declarations by the name of the function, for the rules that call it.
+_RULE_DECLARATIONS = {
+    "llvm.fabs.f64": "declare double @llvm.fabs.f64(double)",
+    _REAL_POWER: f"declare double @{_REAL_POWER}(double, double)",
+    COMPLEX_POWER_NAME: f"declare {_PAIR} @{COMPLEX_POWER_NAME}(double, double, double, double)",
+}
+
+
+@dataclass(frozen=True)
+class _Value:
+    """An emitted value: real part and, where it may not be real, imaginary part."""
+
+    real: str
+    imag: str | None = None
+
+
+class _Body:
+    """Emits the arithmetic of one tree for one element type; equal operations are emitted once."""
+
+    def __init__(self, element: str, prefix: str) -> None:
+        self.element = element
+        self.lines: list[str] = []
+        self._prefix = prefix
+        self._known: dict[str, str] = {}
+
+    def value(self, node: Node, inputs: list[str]) -> _Value:
+        """Emit the tree and name its value."""
+        if isinstance(node, Number):
+            return _Value(self.constant(node.value))
+        if isinstance(node, Input):
+            return _Value(inputs[node.index])
+        if isinstance(node, Neg):
+            operand = self.value(node.operand, inputs)
+            return _Value(
+                self.emit(f"fneg {self.element} {operand.real}"),
+                operand.imag and self.emit(f"fneg {self.element} {operand.imag}"),
+            )
+        base = self.value(node.left, inputs)
+        if node.operator == "**":
+            exponent = integer_exponent(node.right)
+            if exponent is not None and abs(exponent) <= LARGEST_MULTIPLIED_EXPONENT:
+                return self._whole_power(base, exponent)
+            return self._power(base, self.value(node.right, inputs), exponent is not None)
+        other = self.value(node.right, inputs)
+        return {
+            "+": self._add,
+            "-": self._subtract,
+            "*": self._multiply,
+            "/": self._divide,
+        }[node.operator](base, other)
+
+    def constant(self, value: float) -> str:
+        bits = struct.unpack("<Q", struct.pack("<d", value))[0]
+        literal = f"0x{bits:016X}"
+        if self.element == "double":
+            return literal
+        return "<" + ", ".join([f"double {literal}"] * VECTOR_WIDTH) + ">"
+
+    def emit(self, operation: str) -> str:
+        name = self._known.get(operation)
+        if name is None:
+            name = f"%{self._prefix}{len(self.lines)}"
+            self._known[operation] = name
+            self.lines.append(f"  {name} = {operation}")
+        return name
+
+    def _op(self, operation: str, left: str, right: str) -> str:
+        return self.emit(f"{operation} {self.element} {left}, {right}")
+
+    def _add(self, left: _Value, right: _Value) -> _Value:
+        imag = left.imag or right.imag
+        if left.imag and right.imag:
+            imag = self._op("fadd", left.imag, right.imag)
+        return _Value(self._op("fadd", left.real, right.real), imag)
+
+    def _subtract(self, left: _Value, right: _Value) -> _Value:
+        imag = left.imag
+        if right.imag and left.imag:
+            imag = self._op("fsub", left.imag, right.imag)
+        elif right.imag:
+            imag = self.emit(f"fneg {self.element} {right.imag}")
+        return _Value(self._op("fsub", left.real, right.real), imag)
+
+    def _multiply(self, left: _Value, right: _Value) -> _Value:
+        real = self._op("fmul", left.real, right.real)
+        if left.imag and right.imag:
+            product = self._unless_zero(left.imag, self._op("fmul", left.imag, right.imag))
+            product = self._unless_zero(right.imag, product)
+            crossed = self._op(
+                "fadd", self._scaled(right.imag, left.real), self._scaled(left.imag, right.real)
+            )
+            return _Value(self._op("fsub", real, product), crossed)
+        if left.imag:
+            return _Value(real, self._scaled(left.imag, right.real))
+        return _Value(real, right.imag and self._scaled(right.imag, left.real))
+
+    def _divide(self, left: _Value, right: _Value) -> _Value:
+        over_real = _Value(
+            self._op("fdiv", left.real, right.real),
+            left.imag and self._unless_zero(left.imag, self._op("fdiv", left.imag, right.real)),
+        )
+        if not right.imag:
+            return over_real
+        # Smith's method, as in NumPy: scale by the larger part of the divisor.
+        a, b, c, d = left.real, left.imag or self.constant(0.0), right.real, right.imag
+        wide = self.emit(f"fcmp oge double {self._magnitude(c)}, {self._magnitude(d)}")
+        larger, smaller = self._select(wide, c, d), self._select(wide, d, c)
+        ratio = self._op("fdiv", smaller, larger)
+        scale = self._op("fadd", larger, self._op("fmul", smaller, ratio))
+        a_ratio, b_ratio = self._op("fmul", a, ratio), self._op("fmul", b, ratio)
+        real = self._select(wide, self._op("fadd", a, b_ratio), self._op("fadd", a_ratio, b))
+        imag = self._select(wide, self._op("fsub", b, a_ratio), self._op("fsub", b_ratio, a))
+        is_real = self.emit(f"fcmp oeq double {d}, 0.0")
+        return _Value(
+            self._select(is_real, over_real.real, self._op("fdiv", real, scale)),
+            self._select(
+                is_real, over_real.imag or self.constant(0.0), self._op("fdiv", imag, scale)
+            ),
+        )
+
+    def _whole_power(self, base: _Value, exponent: int) -> _Value:
+        """Repeated squaring, from the exponent's highest bit down."""
+        one = _Value(self.constant(1.0))
+        if exponent == 0:
+            return one
+        power = base
+        for bit in bin(abs(exponent))[3:]:
+            power = self._multiply(power, power)
+            if bit == "1":
+                power = self._multiply(power, base)
+        return power if exponent > 0 else self._divide(one, power)
+
+    def _power(self, base: _Value, exponent: _Value, is_whole: bool) -> _Value:
+        if is_whole and not base.imag:
+            return _Value(
+                self.emit(f"call double @{_REAL_POWER}(double {base.real}, double {exponent.real})")
+            )
+        zero = self.constant(0.0)
+        arguments = (base.real, base.imag or zero, exponent.real, exponent.imag or zero)
+        typed = ", ".join(f"double {argument}" for argument in arguments)
+        pair = self.emit(f"call {_PAIR} @{COMPLEX_POWER_NAME}({typed})")
+        return _Value(
+            self.emit(f"extractvalue {_PAIR} {pair}, 0"),
+            self.emit(f"extractvalue {_PAIR} {pair}, 1"),
+        )
+
+    def _unless_zero(self, factor: str, value: str) -> str:
+        """Zero where the imaginary part `factor` is zero, so that reals stay real next to inf."""
+        return self._select(self.emit(f"fcmp oeq double {factor}, 0.0"), self.constant(0.0), value)
+
+    def _scaled(self, imag: str, factor: str) -> str:
+        return self._unless_zero(imag, self._op("fmul", imag, factor))
+
+    def _magnitude(self, value: str) -> str:
+        return self.emit(f"call double @llvm.fabs.f64(double {value})")
+
+    def _select(self, condition: str, left: str, right: str) -> str:
+        return self.emit(f"select i1 {condition}, {self.element} {left}, {self.element} {right}")
+
+
+def needs_scalar_arithmetic(tree: Node) -> bool:
+    """Whether the tree calls a power, which has no vector form, or may leave the real numbers."""
+    for node in walk(tree):
+        if isinstance(node, Binary) and node.operator == "**":
+            exponent = integer_exponent(node.right)
+            if exponent is None or abs(exponent) > LARGEST_MULTIPLIED_EXPONENT:
+                return True
+    return False
+
+
+def generate(expression: Expression, uniform: Collection[str] = ()) -> str:
+    """LLVM IR of both functions of an expression.
+
+    Parameters
+    ----------
+    expression : Expression
+        The rule branch.
+    uniform : collection of str
+        Names of the inputs which the array function reads once, from a single double.
+
+    Returns
+    -------
+    str
+        A module that defines `SCALAR_NAME` and `ARRAY_NAME`:
+        ``double f(double x_0, ...)`` and
+        ``void f(int64_t n, const double* x_0, ..., double* out)``.
+    """
+    uniform_indices = {expression.inputs.index(name) for name in uniform}
+    functions = _scalar_function(expression) + "\n" + _array_function(expression, uniform_indices)
+    declarations = [line for name, line in _RULE_DECLARATIONS.items() if f"@{name}(" in functions]
+    return "\n".join((*declarations, functions))
+
+
+def _scalar_function(expression: Expression) -> str:
+    names = [f"%x_{index}" for index in range(len(expression.inputs))]
+    body = _Body("double", "s")
+    result = body.value(expression.tree, names).real
+    parameters = ", ".join(f"double {name}" for name in names)
+    return "\n".join(
+        (
+            f"define double @{SCALAR_NAME}({parameters}) {{",
+            *body.lines,
+            f"  ret double {result}",
+            "}",
+        )
+    )
+
+
+def _array_function(expression: Expression, uniform: set[int]) -> str:
+    """Whole vectors first where the rule has a vector form; the rest calls the scalar function."""
+    count = len(expression.inputs)
+    vector = f"<{VECTOR_WIDTH} x double>"
+    parameters = ["i64 %n", *(f"ptr %p_{index}" for index in range(count)), "ptr %out"]
+    lines = [f"define void @{ARRAY_NAME}({', '.join(parameters)}) {{", "entry:"]
+    lines += [f"  %u_{index} = load double, ptr %p_{index}, align 8" for index in sorted(uniform)]
+    start, source = "0", "entry"
+    if not needs_scalar_arithmetic(expression.tree):
+        start, source = "%start", "rest"
+        for index in sorted(uniform):
+            lines += [
+                f"  %u_{index}_first = insertelement {vector} undef, double %u_{index}, i64 0",
+                f"  %u_{index}_all = shufflevector {vector} %u_{index}_first, {vector} undef, "
+                f"<{VECTOR_WIDTH} x i32> zeroinitializer",
+            ]
+        body = _Body(vector, "v")
+        values = [f"%u_{i}_all" if i in uniform else f"%v_x_{i}" for i in range(count)]
+        result = body.value(expression.tree, values).real
+        lines += [
+            f"  %whole = and i64 %n, -{VECTOR_WIDTH}",
+            "  %has_whole = icmp sgt i64 %whole, 0",
+            "  br i1 %has_whole, label %vectors, label %rest",
+            "vectors:",
+            "  %v = phi i64 [ 0, %entry ], [ %v_next, %vectors ]",
+            *_loads(count, uniform, vector, "v"),
+            *body.lines,
+            "  %v_out = getelementptr double, ptr %out, i64 %v",
+            f"  store {vector} {result}, ptr %v_out, align 8",
+            f"  %v_next = add nuw nsw i64 %v, {VECTOR_WIDTH}",
+            "  %v_more = icmp slt i64 %v_next, %whole",
+            "  br i1 %v_more, label %vectors, label %rest",
+            "rest:",
+            "  %start = phi i64 [ 0, %entry ], [ %whole, %vectors ]",
+        ]
+    arguments = [f"double %{'u' if i in uniform else 'e_x'}_{i}" for i in range(count)]
+    return "\n".join(
+        (
+            *lines,
+            f"  %has_more = icmp slt i64 {start}, %n",
+            "  br i1 %has_more, label %elements, label %done",
+            "elements:",
+            f"  %e = phi i64 [ {start}, %{source} ], [ %e_next, %elements ]",
+            *_loads(count, uniform, "double", "e"),
+            f"  %e_value = call double @{SCALAR_NAME}({', '.join(arguments)})",
+            "  %e_out = getelementptr double, ptr %out, i64 %e",
+            "  store double %e_value, ptr %e_out, align 8",
+            "  %e_next = add nuw nsw i64 %e, 1",
+            "  %e_more = icmp slt i64 %e_next, %n",
+            "  br i1 %e_more, label %elements, label %done",
+            "done:",
+            "  ret void",
+            "}",
+        )
+    )
+
+
+def _loads(count: int, uniform: set[int], element: str, letter: str) -> list[str]:
+    """Read the inputs which vary, at index ``%<letter>``, into ``%<letter>_x_<input>``."""
+    lines = []
+    for index in range(count):
+        if index not in uniform:
+            name = f"%{letter}_x_{index}"
+            lines += [
+                f"  {name}_at = getelementptr double, ptr %p_{index}, i64 %{letter}",
+                f"  {name} = load {element}, ptr {name}_at, align 8",
+            ]
+    return lines

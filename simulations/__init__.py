@@ -1,0 +1,1 @@
+"""Learning tasks on NEST: plasticity rules, parameters and seeds in, fitness and traces out."""
