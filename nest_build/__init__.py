@@ -1,0 +1,6 @@
+"""NEST extension modules: built here, loaded into NEST by ``nest.Install(module_path(name))``."""
+
+from nest_build.attach import module_path
+from nest_build.builder import MODULES, BuildError, ModulesNotBuilt, build, is_built
+
+__all__ = ["MODULES", "BuildError", "ModulesNotBuilt", "build", "is_built", "module_path"]

@@ -1,0 +1,97 @@
+"""Gives NEST modules the means to compile plasticity rules.
+
+A module asks for the machine code of an expression by a C callback when a synapse model gets a
+rule that the module does not know yet.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nest_build import builder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+# int compile(const char* expression, void** scalar, void** array, char* message, size_t size)
+_RuleCompiler = ctypes.CFUNCTYPE(
+    ctypes.c_int,
+    ctypes.c_char_p,
+    ctypes.POINTER(ctypes.c_void_p),
+    ctypes.POINTER(ctypes.c_void_p),
+    ctypes.c_void_p,
+    ctypes.c_size_t,
+)
+
+
+@dataclass(frozen=True)
+class _RuleForm:
+    """How a module calls its rules: names of the inputs, and which are one value per call."""
+
+    inputs: tuple[str, ...]
+    uniform: tuple[str, ...]
+
+
+_RULE_FORMS = {"us_sympy_synapse_module": _RuleForm(inputs=("v", "u", "s"), uniform=("v",))}
+
+# Modules with a compiler. NEST unloads modules at ResetKernel; these references keep the library
+# and the callback in place, so that rules stay compiled and no address ever dangles.
+# A module that was built anew is another file of the same name.
+_attached: dict[tuple[Path, int], tuple[ctypes.CDLL, Any]] = {}
+
+
+def module_path(name: str) -> str:
+    """Return what ``nest.Install`` takes to load the module ``name``.
+
+    Call it after ``import nest``: the module is given the rule compiler at the same time.
+
+    Parameters
+    ----------
+    name : str
+        One of ``nest_build.MODULES``.
+
+    Returns
+    -------
+    str
+        Absolute path without the file's ending.
+
+    Raises
+    ------
+    ModulesNotBuilt
+        If the module has not been built yet.
+    ValueError
+        If there is no module of that name.
+    """
+    library = builder.library_path(name)
+    # The module's symbols are NEST's: it cannot be loaded before NEST.
+    key = (library, library.stat().st_ino)
+    if "nest" in sys.modules and name in _RULE_FORMS and key not in _attached:
+        module = ctypes.CDLL(str(library))
+        callback = _RuleCompiler(_rule_compiler(_RULE_FORMS[name]))
+        module.set_rule_compiler(callback)
+        _attached[key] = (module, callback)
+    return str(library.with_suffix(""))
+
+
+def _rule_compiler(form: _RuleForm) -> Callable[..., int]:
+    def compile_expression(
+        expression: bytes, scalar: Any, array: Any, message: int, size: int
+    ) -> int:
+        # Nothing may be raised here: an exception cannot pass through the C++ code that called.
+        try:
+            from nest_build.rules import compile_rule, parse
+
+            rule = compile_rule(parse(expression.decode(), form.inputs), uniform=form.uniform)
+            scalar[0] = rule.scalar_address
+            array[0] = rule.array_address
+        except Exception as error:
+            text = (str(error) or type(error).__name__).encode()[: size - 1]
+            ctypes.memmove(message, text + b"\0", len(text) + 1)
+            return 1
+        return 0
+
+    return compile_expression

@@ -1,0 +1,86 @@
+/*
+ *  rule_registry.cpp
+ *
+ *  This file is part of e2l.
+ *
+ *  e2l is free software: you can redistribute it and/or modify it under the terms of the GNU
+ *  General Public License as published by the Free Software Foundation, either version 3 of the
+ *  License, or (at your option) any later version. It is distributed in the hope that it will be
+ *  useful, but WITHOUT ANY WARRANTY; without even the implied warranty of MERCHANTABILITY or
+ *  FITNESS FOR A PARTICULAR PURPOSE. See <https://www.gnu.org/licenses/> for the licence.
+ */
+
+#include "rule_registry.h"
+
+#include "nest_headers.h"
+
+#include <array>
+
+#include <omp.h>
+
+e2l::RuleRegistry&
+e2l::RuleRegistry::instance()
+{
+  static RuleRegistry registry;
+  return registry;
+}
+
+void
+e2l::RuleRegistry::add( const std::string& expression, const CompiledRule& rule )
+{
+  rules_.emplace( expression, rule );
+}
+
+void
+e2l::RuleRegistry::set_compiler( const RuleCompiler compiler )
+{
+  compiler_ = compiler;
+}
+
+const e2l::CompiledRule&
+e2l::RuleRegistry::resolve( const std::string& expression )
+{
+  // The compiler is Python code and needs the interpreter's lock, which the thread that entered
+  // the parallel region holds: any other thread would wait for it for ever.
+  if ( omp_get_thread_num() == 0 )
+  {
+    resolved_ = compile_( expression );
+  }
+#pragma omp barrier
+  const CompiledRule* const rule = resolved_;
+  const std::string message = message_;
+  // Nobody may start the next call before all have read the outcome of this one.
+#pragma omp barrier
+
+  if ( not rule )
+  {
+    throw nest::BadProperty( message );
+  }
+  return *rule;
+}
+
+const e2l::CompiledRule*
+e2l::RuleRegistry::compile_( const std::string& expression )
+{
+  const auto known = rules_.find( expression );
+  if ( known != rules_.end() )
+  {
+    return &known->second;
+  }
+  if ( not compiler_ )
+  {
+    message_ = "The expression \"" + expression
+      + "\" has not been compiled. Install the module by nest.Install(nest_build.module_path(...)) "
+        "after \"import nest\", so that expressions are compiled when they are set.";
+    return nullptr;
+  }
+
+  CompiledRule rule { nullptr, nullptr };
+  std::array< char, 1024 > message {};
+  if ( compiler_( expression.c_str(), &rule.scalar, &rule.array, message.data(), message.size() ) != 0 )
+  {
+    message_ = "The expression \"" + expression + "\" cannot be used: " + message.data();
+    return nullptr;
+  }
+  return &rules_.emplace( expression, rule ).first->second;
+}

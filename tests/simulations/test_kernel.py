@@ -1,0 +1,68 @@
+"""The kernel of the process: quiet, with one virtual process, and harmless to the rest."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import nest_build
+from simulations import kernel
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run_python(script, *arguments):
+    return subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        cwd=ROOT,
+        env={key: value for key, value in os.environ.items() if key != "PYNEST_QUIET"},
+    )
+
+
+def test_importing_the_simulations_does_not_import_nest():
+    script = (
+        "import sys, simulations.kernel, simulations.learning_tasks.error_driven;"
+        "print('nest' in sys.modules, 'llvmlite' in sys.modules)"
+    )
+    assert run_python(script).stdout == "False False\n"
+
+
+@pytest.mark.nest
+def test_nest_starts_silently_and_leaves_the_process_as_it_was():
+    script = (
+        "import os, sys\n"
+        "from simulations import kernel\n"
+        "before = (list(sys.argv), sys.getdlopenflags(), dict(os.environ))\n"
+        "nest = kernel.prepare(0.1, ['us_sympy_synapse_module'])\n"
+        "nest.Simulate(10.0)\n"
+        "assert before == (sys.argv, sys.getdlopenflags(), dict(os.environ))\n"
+    )
+    result = run_python(script, "--debug", "--quiet")
+    assert (result.stdout, result.stderr) == ("", "")
+
+
+@pytest.mark.nest
+def test_kernel_is_fresh_with_one_virtual_process_and_the_models():
+    nest = kernel.prepare(0.1)
+    nest.Create("iaf_psc_exp", 3)
+    nest = kernel.prepare(0.25, ["us_sympy_synapse_module"])
+    assert nest.resolution == 0.25
+    assert nest.total_num_virtual_procs == 1
+    assert nest.network_size == 0
+    assert "us_sympy_synapse" in nest.synapse_models
+    assert "iaf_psc_exp_escape" in nest.node_models
+
+
+@pytest.mark.nest
+def test_missing_modules_are_named_with_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setattr(nest_build.builder, "_LIBRARIES", tmp_path)
+    with pytest.raises(nest_build.ModulesNotBuilt, match="make setup"):
+        kernel.prepare(0.1, ["us_sympy_synapse_module"])
