@@ -1,0 +1,54 @@
+# Every command of the project. Recipes name files relative to this directory and run modules with
+# `python -m`, so a checkout works in a path with spaces, too.
+PORT ?= 8000
+
+# The first Python of a version that e2l supports; `make PYTHON=/path/to/python3.12 up` overrides it.
+ifndef PYTHON
+PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1 \
+	&& echo $$python && break; done)
+endif
+
+.PHONY: help python setup up worker test lint format bench clean
+.DEFAULT_GOAL := help
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+python:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "e2l needs Python 3.11, 3.12 or 3.13, and none was found: install one or name it as in 'make PYTHON=/path/to/python3.12 up'." >&2; \
+		exit 1; \
+	fi
+
+setup: python ## virtual environment, locked requirements, NEST modules, database, static files
+	@"$(PYTHON)" -m e2l_site.bootstrap setup
+
+up: python ## set up what is missing, then serve http://127.0.0.1:PORT (default 8000) with workers until Ctrl-C
+	@"$(PYTHON)" -m e2l_site.bootstrap up --port "$(PORT)"
+	@exec .venv/bin/python -m e2l_site.launcher --port "$(PORT)"
+
+worker: python ## workers only, for the server that REDIS_URL and DATABASE_URL name (E2L_WORKERS: how many)
+	@"$(PYTHON)" -m e2l_site.bootstrap worker
+	@exec .venv/bin/python -m e2l_site.launcher --worker-only
+
+test: python ## everything a fresh machine needs to test, then lint and all tests (args="..." goes to pytest)
+	@"$(PYTHON)" -m e2l_site.bootstrap test
+	@exec .venv/bin/python -m tests.chromium
+	@exec .venv/bin/python -m pytest $(args)
+
+lint: python ## formatting, import order, layers, templates, C++ and missing migrations
+	@"$(PYTHON)" -m e2l_site.bootstrap test
+	@exec .venv/bin/python -m tests.lint
+
+format: python ## let the formatters rewrite the sources
+	@"$(PYTHON)" -m e2l_site.bootstrap test
+	@exec .venv/bin/python -m tests.lint --fix
+
+bench: python ## benchmarks, written to docs/benchmarks.md
+	@"$(PYTHON)" -m e2l_site.bootstrap test
+	@exec .venv/bin/python -m tests.bench
+
+clean: ## remove what was built and installed; experiments in var/ stay
+	@rm -rf .venv nest_build/_build staticfiles .pytest_cache .ruff_cache .hypothesis .import_linter_cache test-artifacts
+	@find . -path ./var -prune -o -name __pycache__ -type d -exec rm -rf {} +

@@ -1,0 +1,133 @@
+"""Readers of environment variables that refuse what they do not understand."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+
+# WAL lets readers work while a worker writes. IMMEDIATE takes the write lock at the start of a
+# transaction: with SQLite's default a transaction that first reads and then writes fails at once
+# with "database is locked" when another process committed in between, whatever the timeout.
+_SQLITE_OPTIONS = {
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 20,
+    "init_command": (
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY; "
+        "PRAGMA cache_size=-16000; PRAGMA mmap_size=134217728; PRAGMA journal_size_limit=27103364;"
+    ),
+}
+_POSTGRESQL_OPTIONS = {"pool": {"min_size": 1, "max_size": 8, "timeout": 20}}
+
+
+def read_bool(name: str, *, default: bool) -> bool:
+    """Return the switch ``name``: 1, true, yes, on or 0, false, no, off."""
+    text = os.environ.get(name, "").strip().lower()
+    if not text:
+        return default
+    if text in _TRUE or text in _FALSE:
+        return text in _TRUE
+    raise ImproperlyConfigured(f"{name} is {text!r}; it must be 1 or 0 (or true/false, yes/no).")
+
+
+def read_list(name: str, *, default: Sequence[str] = ()) -> list[str]:
+    """Return the comma-separated values of ``name``."""
+    text = os.environ.get(name, "").strip()
+    return [item.strip() for item in text.split(",") if item.strip()] if text else list(default)
+
+
+def read_origins(name: str) -> list[str]:
+    """Return the comma-separated origins of ``name``, such as ``https://lab.example.org``."""
+    origins = read_list(name)
+    for origin in origins:
+        parts = urlsplit(origin)
+        if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path:
+            raise ImproperlyConfigured(
+                f"{name} has {origin!r}; an origin reads like https://lab.example.org "
+                "(scheme, host and, if needed, port, without a slash at the end)."
+            )
+    return origins
+
+
+def read_redis_url(url: str) -> str:
+    """Return ``url`` if Celery and the channel layer both understand it."""
+    if urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
+        raise ImproperlyConfigured(
+            "REDIS_URL must begin with redis://, rediss:// or unix://, "
+            "for example redis://localhost:6379/0."
+        )
+    return url
+
+
+def read_database(default_path: Path, test_path: Path) -> dict[str, Any]:
+    """Return Django's settings of the database in ``DATABASE_URL``, else SQLite.
+
+    Parameters
+    ----------
+    default_path : Path
+        SQLite file that is used when ``DATABASE_URL`` is not set.
+    test_path : Path
+        SQLite file for tests: a file, so that a server in another process sees it.
+    """
+    url = os.environ.get("DATABASE_URL", "").strip()
+    if not url:
+        database: dict[str, Any] = {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": str(default_path),
+        }
+    else:
+        # The URL holds a password: messages name the variable and the scheme, never the URL.
+        scheme = urlsplit(url).scheme
+        if scheme not in {"sqlite", "postgres", "postgresql"}:
+            raise ImproperlyConfigured(
+                f"DATABASE_URL begins with {scheme!r}; it must be postgresql:// or sqlite:///."
+            )
+        database = dict(environ.Env.db_url_config(url))
+    if database["ENGINE"] == "django.db.backends.sqlite3":
+        database["OPTIONS"] = {**_SQLITE_OPTIONS, **database.get("OPTIONS", {})}
+        database["TEST"] = {"NAME": str(test_path)}
+    else:
+        database["OPTIONS"] = {**_POSTGRESQL_OPTIONS, **database.get("OPTIONS", {})}
+    return database
+
+
+def read_secret_key(path: Path) -> str:
+    """Return ``E2L_SECRET_KEY``, else the key in ``path``, which is made on first use."""
+    configured = os.environ.get("E2L_SECRET_KEY", "").strip()
+    if configured:
+        if len(configured) < 32:
+            raise ImproperlyConfigured("E2L_SECRET_KEY must have at least 32 characters.")
+        return configured
+    if not path.exists():
+        _create_secret_key(path)
+    key = path.read_text(encoding="ascii").strip()
+    if len(key) < 32:
+        raise ImproperlyConfigured(f"{path} holds no usable key; delete it to have a new one made.")
+    return key
+
+
+def _create_secret_key(path: Path) -> None:
+    # Web and workers may start at the same moment: each writes a file of its own and links it to
+    # the final name, which succeeds for exactly one; all then read the winner's complete file.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(secrets.token_urlsafe(64) + "\n")
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    finally:
+        temporary.unlink()

@@ -1,0 +1,209 @@
+"""Settings of the site: defaults for one machine, environment variables for everything else.
+
+``E2L_DATA_DIR`` (run-time data), ``DATABASE_URL``, ``REDIS_URL``, ``E2L_SECRET_KEY``,
+``E2L_DEBUG``, ``E2L_ALLOWED_HOSTS``, ``E2L_CSRF_TRUSTED_ORIGINS`` and ``E2L_HTTPS`` are read here.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import tempfile
+from pathlib import Path
+
+from csp.constants import NONE, SELF, UNSAFE_INLINE
+from django.core.exceptions import ImproperlyConfigured
+
+from e2l_site import broker
+from e2l_site.environment import (
+    read_bool,
+    read_database,
+    read_list,
+    read_origins,
+    read_redis_url,
+    read_secret_key,
+)
+from e2l_site.locations import PROJECT_ROOT, data_directory
+
+DATA_DIR = data_directory()
+DATA_DIR.mkdir(parents=True, exist_ok=True)
+
+DEBUG = read_bool("E2L_DEBUG", default=False)
+SECRET_KEY = read_secret_key(DATA_DIR / "secret_key")
+ALLOWED_HOSTS = read_list("E2L_ALLOWED_HOSTS", default=("localhost", "127.0.0.1", "[::1]"))
+
+# --- applications ------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "e2l_site.apps.SiteConfig",
+    "e2l_site.apps.StaticFilesConfig",
+    "csp",
+    "django_htmx",
+    "evolution",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "e2l_site.middleware.error_pages",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "e2l_site.urls"
+ASGI_APPLICATION = "e2l_site.asgi.application"
+WSGI_APPLICATION = "e2l_site.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [PROJECT_ROOT / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+# --- database, cache of tasks and messages -----------------------------------------------------
+
+DATABASES = {
+    "default": read_database(
+        default_path=DATA_DIR / "db.sqlite3",
+        # One file per test process: test runs beside each other do not meet.
+        test_path=Path(tempfile.gettempdir()) / f"e2l-test-{os.getpid()}.sqlite3",
+    )
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [read_redis_url(broker.redis_url())], "prefix": "e2l"},
+    }
+}
+
+CELERY_BROKER_URL = broker.broker_url()
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    # Longer than twice the longest task: a message that is delivered again while its task still
+    # runs goes to the head of the queue and starves the rest.
+    "visibility_timeout": 3600,
+    # kombu looks for lost messages every interval * throttle seconds; its default is 100 s.
+    "unacked_restore_interval": 5,
+    "unacked_restore_throttle": 1,
+    "unacked_restore_limit": 1000,
+}
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_IGNORE_RESULT = True
+# Acknowledge when done: the message of a killed worker is delivered again.
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_ENABLE_UTC = True
+CELERY_TIMEZONE = "UTC"
+
+# --- people ------------------------------------------------------------------------------------
+
+LOGIN_URL = "sign-in"
+LOGIN_REDIRECT_URL = "evolution:experiments"
+LOGOUT_REDIRECT_URL = "sign-in"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+# --- security ----------------------------------------------------------------------------------
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "connect-src": [SELF],
+        "font-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "style-src": [SELF],
+        # BokehJS inserts <style> elements and knows no nonce; without them its layout loops.
+        "style-src-elem": [SELF, UNSAFE_INLINE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+
+# Cookies do not tell ports apart: names of our own keep other local servers' sessions alive.
+SESSION_COOKIE_NAME = "e2l_session"
+CSRF_COOKIE_NAME = "e2l_csrf"
+CSRF_COOKIE_HTTPONLY = True
+CSRF_FAILURE_VIEW = "e2l_site.errors.csrf_failure"
+CSRF_TRUSTED_ORIGINS = read_origins("E2L_CSRF_TRUSTED_ORIGINS")
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+
+if read_bool("E2L_HTTPS", default=False):
+    # Behind a proxy that ends TLS and sets this header itself.
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+    SECURE_HSTS_SECONDS = 31_536_000
+
+# --- static files ------------------------------------------------------------------------------
+
+
+def _bokehjs_directory() -> Path:
+    # Found without importing bokeh, which would cost every process more than a second.
+    spec = importlib.util.find_spec("bokeh")
+    if spec is None or spec.origin is None:
+        raise ImproperlyConfigured("The package bokeh is not installed.")
+    return Path(spec.origin).parent / "server" / "static" / "js"
+
+
+STATIC_URL = "static/"
+STATIC_ROOT = PROJECT_ROOT / "staticfiles"
+STATICFILES_DIRS = [PROJECT_ROOT / "static", ("bokeh", _bokehjs_directory())]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "e2l_site.static_files.StaticFilesStorage"},
+}
+WHITENOISE_USE_FINDERS = DEBUG
+
+# --- language, time, log -----------------------------------------------------------------------
+
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {
+        # Django's own handlers mail errors to admins; here everything goes to the log.
+        "django": {"handlers": [], "level": "INFO", "propagate": True},
+        "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
+    },
+}

@@ -1,0 +1,17 @@
+"""Routes of the site."""
+
+from django.urls import URLPattern, URLResolver, include, path
+
+from e2l_site import accounts
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", include("evolution.urls")),
+    path("sign-in/", accounts.SignInView.as_view(), name="sign-in"),
+    path("sign-out/", accounts.SignOutView.as_view(), name="sign-out"),
+    path("welcome/<str:token>/", accounts.welcome, name="welcome"),
+]
+
+handler400 = "e2l_site.errors.bad_request"
+handler403 = "e2l_site.errors.permission_denied"
+handler404 = "e2l_site.errors.page_not_found"
+handler500 = "e2l_site.errors.server_error"

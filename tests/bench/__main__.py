@@ -1,0 +1,114 @@
+"""Run the topics, each in a process of its own, and write ``docs/benchmarks.md``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.bench import Row, topics
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+REPORT = PROJECT_ROOT / "docs" / "benchmarks.md"
+
+_HEAD = """# Benchmarks
+
+Written by `make bench`. Times depend on the machine and on what else it does: compare ratios
+of one run. A bound is what the project aims at on two cores of a current server.
+
+{machine}
+"""
+
+
+def machine_line() -> str:
+    """Return what the figures depend on: processor, cores, load, versions, day."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        name = next(x.partition(":")[2].strip() for x in lines if x.startswith("model name"))
+    except (OSError, StopIteration):
+        name = platform.processor() or platform.machine()
+    return (
+        f"{name}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start; "
+        f"Python {platform.python_version()}, "
+        f"NEST {importlib.metadata.version('nest-simulator')}, "
+        f"llvmlite {importlib.metadata.version('llvmlite')}; "
+        f"{datetime.now(UTC):%d %B %Y}."
+    )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"
+
+
+def section(title: str, text: str, rows: list[Row]) -> str:
+    """Return the part of the report about one topic."""
+    lines = [f"## {title}", "", text, "", "| measured | value | bound | compared with | ratio |"]
+    lines.append("|---|---|---|---|---|")
+    for row in rows:
+        bound = f"{_number(row.bound)} {row.unit}" if row.bound is not None else ""
+        against, ratio = "", ""
+        if row.reference is not None:
+            against = f"{row.reference_name}: {_number(row.reference)} {row.unit}"
+            ratio = f"{row.reference / row.value:.3g}"
+        cells = (row.what, f"{_number(row.value)} {row.unit}", bound, against, ratio)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def run_topic(name: str) -> None:
+    """Measure one topic in this process and print its rows as JSON."""
+    module = importlib.import_module(f"tests.bench.{name}")
+    text = " ".join((module.__doc__ or "").split())
+    rows = [asdict(row) for row in module.rows()]
+    json.dump({"title": module.TITLE, "text": text, "rows": rows}, sys.stdout)
+
+
+def main() -> int:
+    """Measure all topics, or those that are named; return 1 if one of them fails."""
+    parser = argparse.ArgumentParser(prog="tests.bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="TOPIC", help=f"of {', '.join(topics())}")
+    parser.add_argument("--in-process", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    unknown = set(options.names) - set(topics())
+    if unknown:
+        parser.error(f"there is no topic {sorted(unknown)[0]!r}; there are {', '.join(topics())}")
+    if options.in_process:
+        run_topic(options.names[0])
+        return 0
+    parts = [_HEAD.format(machine=machine_line())]
+    failed = False
+    for name in options.names or topics():
+        sys.stderr.write(f"{name} ...\n")
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.bench", name, "--in-process"],
+            cwd=PROJECT_ROOT,
+            check=False,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        if done.returncode != 0:
+            failed = True
+            sys.stderr.write(f"{name} failed; its figures are left out.\n")
+            continue
+        # Libraries may greet on the standard output; the rows are its last line.
+        result = json.loads(done.stdout.splitlines()[-1])
+        rows = [Row(**row) for row in result["rows"]]
+        parts.append(section(result["title"], result["text"], rows))
+        sys.stderr.write("".join(f"  {row.what}: {row.value:.3g} {row.unit}\n" for row in rows))
+    # Named topics are for looking at: the report holds figures of one run only.
+    if not options.names:
+        REPORT.write_text("\n".join(parts), encoding="utf-8")
+        sys.stderr.write(f"Written: {REPORT.relative_to(PROJECT_ROOT)}\n")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
