@@ -1,0 +1,218 @@
+"""Forms that are derived from the declarations of parameters."""
+
+from __future__ import annotations
+
+import enum
+import types
+import typing
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms
+
+from evolution.cgp.parameters import EvolutionParameters
+from evolution.models.experiment import MAX_RUNS
+from simulations.parameters import ParameterDescription, ParameterError, Parameters
+
+if typing.TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from simulations.learning_tasks import LearningTask, Preset
+
+#: Seeds reach NumPy's legacy generator and NEST, which take 32 bits; trials and runs count up
+#: from the seed, so that the last ones are kept free.
+MAX_SEED = 2**32 - 1_000_000
+
+_TASK = "task"
+_EVOLUTION = "evolution"
+
+
+@dataclass(frozen=True)
+class FieldGroup:
+    """Fields under one heading; forms fold the advanced ones away."""
+
+    heading: str
+    fields: list[forms.BoundField]
+    advanced: list[forms.BoundField]
+
+    @property
+    def advanced_has_errors(self) -> bool:
+        """Whether the folded part must be shown open."""
+        return any(field.errors for field in self.advanced)
+
+
+def parameter_field(description: ParameterDescription) -> forms.Field:
+    """Return the form field of a parameter, with its unit in the attribute ``unit``.
+
+    The field turns text into a value; bounds are checked by the parameters themselves, so that
+    they are stated once, and appear here as hints to the browser.
+    """
+    annotation, is_optional = _without_none(description.annotation)
+    common: dict[str, Any] = {
+        "label": _label(description),
+        "help_text": description.help,
+        "required": not is_optional,
+    }
+    field: forms.Field
+    if annotation is bool:
+        field = forms.BooleanField(**{**common, "required": False})
+    elif annotation is int:
+        field = forms.IntegerField(**common, widget=_number_input(description, step="1"))
+    elif annotation is float:
+        field = forms.FloatField(**common, widget=_number_input(description, step="any"))
+    elif typing.get_origin(annotation) is tuple:
+        field = forms.MultipleChoiceField(
+            **{**common, "required": False},
+            choices=_choices(typing.get_args(annotation)[0]),
+            widget=forms.CheckboxSelectMultiple,
+        )
+    elif choices := _choices(annotation):
+        field = forms.ChoiceField(**common, choices=choices)
+    else:
+        field = forms.CharField(**common, max_length=1000)
+    field.unit = description.unit
+    return field
+
+
+class ExperimentForm(forms.Form):
+    """A new experiment of one learning task, filled in from one of its presets.
+
+    After validation ``task_parameters`` and ``evolution_parameters`` hold the typed parameters.
+    """
+
+    name = forms.CharField(max_length=200, help_text="How you will find it again.")
+    n_runs = forms.IntegerField(
+        label="Runs",
+        min_value=1,
+        max_value=MAX_RUNS,
+        help_text="Independent evolutions, each with a seed of its own.",
+    )
+    seed = forms.IntegerField(
+        min_value=0,
+        max_value=MAX_SEED,
+        help_text="The same seed gives the same history, run by run.",
+    )
+    submission_token = forms.UUIDField(widget=forms.HiddenInput)
+
+    def __init__(
+        self,
+        data: Mapping[str, Any] | None = None,
+        *,
+        learning_task: LearningTask,
+        preset: Preset,
+    ) -> None:
+        self.learning_task = learning_task
+        self.preset = preset
+        self.task_parameters: Parameters | None = None
+        self.evolution_parameters: Parameters | None = None
+        self._sets: dict[str, type[Parameters]] = {
+            _TASK: learning_task.parameters_type,
+            _EVOLUTION: EvolutionParameters,
+        }
+        initial = {
+            "name": f"{learning_task.title}, {preset.label}",
+            "n_runs": preset.n_runs,
+            "seed": preset.seed,
+            "submission_token": uuid.uuid4(),
+            **_prefixed(_TASK, preset.task_parameters.to_mapping()),
+            **_prefixed(
+                _EVOLUTION, EvolutionParameters.from_mapping(preset.evolution).to_mapping()
+            ),
+        }
+        super().__init__(data, initial=initial)
+        for prefix, parameters_type in self._sets.items():
+            for name, description in parameters_type.descriptions().items():
+                self.fields[f"{prefix}-{name}"] = parameter_field(description)
+
+    @property
+    def general_fields(self) -> list[forms.BoundField]:
+        """Fields that every experiment has."""
+        return [self[name] for name in ("name", "n_runs", "seed")]
+
+    @property
+    def task_groups(self) -> list[FieldGroup]:
+        """Fields of the learning task, by heading."""
+        return list(self._groups(_TASK))
+
+    @property
+    def evolution_groups(self) -> list[FieldGroup]:
+        """Fields of the evolution, by heading."""
+        return list(self._groups(_EVOLUTION))
+
+    def clean(self) -> dict[str, Any]:
+        """Validate both sets of parameters; each message goes to its field."""
+        self.task_parameters = self._parameters(_TASK)
+        self.evolution_parameters = self._parameters(_EVOLUTION)
+        return self.cleaned_data
+
+    def _parameters(self, prefix: str) -> Parameters | None:
+        parameters_type = self._sets[prefix]
+        names = [f"{prefix}-{name}" for name in parameters_type.model_fields]
+        if any(name in self.errors for name in names):
+            return None
+        values = {name.partition("-")[2]: self.cleaned_data[name] for name in names}
+        try:
+            return parameters_type.from_mapping(values)
+        except ParameterError as error:
+            for name, texts in error.messages.items():
+                for text in texts:
+                    self.add_error(f"{prefix}-{name}" if name else None, text)
+            return None
+
+    def _groups(self, prefix: str) -> Iterator[FieldGroup]:
+        by_heading: dict[str, FieldGroup] = {}
+        for name, description in self._sets[prefix].descriptions().items():
+            heading = description.group or "General"
+            group = by_heading.setdefault(heading, FieldGroup(heading, [], []))
+            (group.advanced if description.advanced else group.fields).append(
+                self[f"{prefix}-{name}"]
+            )
+        yield from by_heading.values()
+
+
+def _label(description: ParameterDescription) -> str:
+    """Return "Generations" for ``n_generations``, "Tau I" for ``tau_I_ms``."""
+    words = description.label.removeprefix("n ")
+    return words[:1].upper() + words[1:]
+
+
+def _prefixed(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{prefix}-{name}": _as_typed(value) for name, value in values.items()}
+
+
+def _as_typed(value: Any) -> Any:
+    """Return 2000 for 2000.0: as a person would type it."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return int(value)
+    return value
+
+
+def _without_none(annotation: Any) -> tuple[Any, bool]:
+    """Return ``float, True`` for ``float | None``."""
+    if typing.get_origin(annotation) in {types.UnionType, typing.Union}:
+        rest = [item for item in typing.get_args(annotation) if item is not types.NoneType]
+        if len(rest) == 1:
+            return rest[0], True
+    return annotation, False
+
+
+def _choices(annotation: Any) -> list[tuple[str, str]]:
+    if typing.get_origin(annotation) is typing.Literal:
+        return [(str(value), str(value)) for value in typing.get_args(annotation)]
+    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
+        return [(str(item.value), str(item.value).replace("_", " ")) for item in annotation]
+    return []
+
+
+def _number_input(description: ParameterDescription, *, step: str) -> forms.NumberInput:
+    bounds = {
+        "min": _first(description.minimum, description.exclusive_minimum),
+        "max": _first(description.maximum, description.exclusive_maximum),
+    }
+    attributes = {name: f"{bound:.15g}" for name, bound in bounds.items() if bound is not None}
+    return forms.NumberInput(attrs={"step": step, **attributes})
+
+
+def _first(*values: float | None) -> float | None:
+    return next((value for value in values if value is not None), None)

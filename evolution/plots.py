@@ -1,0 +1,149 @@
+"""Data in, Bokeh figures out. BokehJS gives them their colours from the style sheet."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bokeh.plotting import figure
+
+Scale = Literal["log", "linear"]
+
+#: Colours of curves in the style sheet (``--run-0`` to ``--run-7``); runs take them in turn.
+N_RUN_COLORS = 8
+#: With more runs the legend would cover the curves; the table of runs names them all.
+MAX_LEGEND_ENTRIES = 10
+
+
+@dataclass(frozen=True)
+class ChampionCurve:
+    """The champion's fitness of one run.
+
+    Attributes
+    ----------
+    improvements : sequence of (int, float, str)
+        Generation, fitness and rule of each champion that was fitter than the one before,
+        in order; between two of them the fitness stays the same.
+    last_generation : int
+        Generation that the run has come to.
+    """
+
+    run: int
+    label: str
+    color: int
+    improvements: Sequence[tuple[int, float, str]]
+    last_generation: int
+
+
+def champion_figure(curves: Sequence[ChampionCurve], *, y_label: str, scale: Scale) -> figure:
+    """Draw the champion's fitness by generation, one stepped curve per run.
+
+    A stepped curve is drawn through its corners, which keeps a history of any length exact in
+    as many points as it has improvements, and lets the pointer find it (Bokeh's own step glyph
+    answers no hover).
+
+    Parameters
+    ----------
+    curves : sequence of ChampionCurve
+    y_label : str
+        What the vertical axis shows, with its unit.
+    scale : {"log", "linear"}
+        The error (minus the fitness) on a logarithmic axis, or the fitness on a linear one.
+    """
+    from bokeh.models import BasicTickFormatter, FixedTicker, HoverTool, Range1d
+    from bokeh.plotting import figure
+
+    is_log = scale == "log"
+    plot = figure(
+        name="champion-fitness",
+        sizing_mode="stretch_both",
+        min_height=240,
+        x_range=Range1d(0, 10),
+        y_range=Range1d(0.1, 10) if is_log else Range1d(-1, 1),
+        y_axis_type="log" if is_log else "linear",
+        x_axis_label="generation",
+        y_axis_label=y_label,
+        tools="pan,box_zoom,wheel_zoom,reset,save",
+        active_drag="box_zoom",
+        active_scroll=None,
+        background_fill_color=None,
+        border_fill_color=None,
+        outline_line_color=None,
+    )
+    plot.toolbar.logo = None
+    plot.add_tools(
+        HoverTool(
+            tooltips=[
+                ("run", "$name"),
+                ("since generation", "@generation"),
+                ("fitness", "@fitness{0.0000 a}"),
+                ("rule", "@rule"),
+            ],
+            line_policy="prev",
+        )
+    )
+    for curve in curves:
+        _add_curve(plot, curve, is_log=is_log, has_legend=len(curves) <= MAX_LEGEND_ENTRIES)
+    if curves and len(curves) <= MAX_LEGEND_ENTRIES:
+        plot.legend.location = "top_right" if is_log else "bottom_right"
+        plot.legend.click_policy = "hide"
+        plot.legend.background_fill_alpha = 0.8
+        plot.legend.label_text_font_size = "12px"
+        plot.legend.padding = 6
+        plot.legend.spacing = 0
+    if is_log:
+        # BokehJS's own ticks leave out most of a range of less than two decades.
+        plot.yaxis.ticker = FixedTicker(ticks=[])
+    else:
+        plot.yaxis.formatter = BasicTickFormatter(power_limit_high=9)
+    plot.axis.axis_label_text_font_style = "normal"
+    plot.axis.axis_label_text_font_size = "13px"
+    plot.axis.major_label_text_font_size = "12px"
+    return plot
+
+
+def step_columns(curve: ChampionCurve, *, is_log: bool) -> dict[str, list]:
+    """Return the corners of a stepped curve, ending where the run has come to.
+
+    ``value`` is what is drawn, ``fitness`` and ``rule`` are those on the way to the next corner.
+    """
+    columns: dict[str, list] = {"generation": [], "value": [], "fitness": [], "rule": []}
+    ends = [generation for generation, _, _ in curve.improvements[1:]] + [curve.last_generation]
+    for (start, fitness, rule), end in zip(curve.improvements, ends, strict=False):
+        columns["generation"] += [start, end]
+        columns["value"] += [drawn_value(fitness, is_log=is_log)] * 2
+        columns["fitness"] += [fitness] * 2
+        columns["rule"] += [rule] * 2
+    return columns
+
+
+def drawn_value(fitness: float, *, is_log: bool) -> float:
+    """Return what is drawn for a fitness; nan where the logarithm is not defined."""
+    if not is_log:
+        return fitness
+    return -fitness if fitness < 0.0 else math.nan
+
+
+def _add_curve(plot: figure, curve: ChampionCurve, *, is_log: bool, has_legend: bool) -> None:
+    from bokeh.models import ColumnDataSource
+
+    steps = ColumnDataSource(step_columns(curve, is_log=is_log), name=f"run-{curve.run}")
+    marks = ColumnDataSource(
+        {
+            "generation": [generation for generation, _, _ in curve.improvements],
+            "value": [drawn_value(fitness, is_log=is_log) for _, fitness, _ in curve.improvements],
+            "fitness": [fitness for _, fitness, _ in curve.improvements],
+            "rule": [rule for _, _, rule in curve.improvements],
+        },
+        name=f"improvements-{curve.run}",
+    )
+    # The client finds the colour of a glyph by its tag.
+    common = {"x": "generation", "y": "value", "name": curve.label, "tags": [curve.color]}
+    if has_legend:
+        common["legend_label"] = curve.label
+    plot.line(source=steps, line_width=2, line_join="round", **common)
+    plot.scatter(source=marks, size=6, line_width=0, **common)

@@ -1,0 +1,51 @@
+"""Shapes of the messages that workers, pages and the browser exchange."""
+
+from __future__ import annotations
+
+from typing import NotRequired, TypedDict
+
+
+class RuleMessage(TypedDict):
+    """A rule for display."""
+
+    id: int
+    text: list[str]
+    mathml: list[str]
+    complexity: int
+
+
+class GenerationMessage(TypedDict):
+    """One completed generation of one run.
+
+    ``rule`` is there where the champion's rule differs from the one of the generation
+    before, so that a long history stays small. ``fitness`` is None for minus infinity.
+    """
+
+    run: int
+    generation: int
+    fitness: float | None
+    is_improvement: bool
+    n_evaluations: int
+    n_cached: int
+    rule: NotRequired[RuleMessage]
+
+
+class RunMessage(TypedDict):
+    """Where a run stands."""
+
+    run: int
+    seed: int
+    state: str
+    stop_reason: str
+    generation: int
+    fitness: float | None
+
+
+class ExperimentMessage(TypedDict):
+    """Where an experiment stands."""
+
+    state: str
+    n_generations: int
+    runs: list[RunMessage]
+    elapsed_s: float | None
+    remaining_s: float | None

@@ -1,0 +1,116 @@
+"""Pages that set up an experiment and launch it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_POST
+
+from evolution.cgp.parameters import EvolutionParameters
+from evolution.errors import InvalidExperiment
+from evolution.forms import ExperimentForm
+from evolution.services import experiments
+from simulations.learning_tasks import (
+    LearningTask,
+    Preset,
+    UnknownLearningTask,
+    get_learning_task,
+    learning_task_names,
+)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def new_experiment(request: HttpRequest) -> HttpResponse:
+    """Show the form of a new experiment, or launch what it says."""
+    learning_task, preset = _chosen(request)
+    if request.method != "POST":
+        form = ExperimentForm(learning_task=learning_task, preset=preset)
+        return _render_form(request, form)
+    form = ExperimentForm(request.POST, learning_task=learning_task, preset=preset)
+    if not form.is_valid():
+        return _render_form(request, form, status=422)
+    values = form.cleaned_data
+    try:
+        experiment, is_new = experiments.create_experiment(
+            owner=request.user,
+            name=values["name"],
+            learning_task=learning_task,
+            preset=preset.name,
+            task_parameters=form.task_parameters,
+            evolution_parameters=form.evolution_parameters,
+            seed=values["seed"],
+            n_runs=values["n_runs"],
+            submission_token=values["submission_token"],
+        )
+    except InvalidExperiment as error:
+        form.add_error(None, str(error))
+        return _render_form(request, form, status=422)
+    if is_new:
+        experiments.launch_experiment(experiment)
+    else:
+        messages.info(request, "This experiment has been launched already. Here it is.")
+    return redirect(experiment)
+
+
+@require_POST
+def estimate(request: HttpRequest) -> HttpResponse:
+    """Say how long the experiment in the form will take (a part of the page, for htmx)."""
+    learning_task, preset = _chosen(request)
+    form = ExperimentForm(request.POST, learning_task=learning_task, preset=preset)
+    return render(request, "evolution/_estimate.html", _estimate_context(form))
+
+
+def _render_form(request: HttpRequest, form: ExperimentForm, status: int = 200) -> HttpResponse:
+    context = {
+        "section": "new",
+        "form": form,
+        "learning_task": form.learning_task,
+        "learning_tasks": [get_learning_task(name) for name in learning_task_names()],
+        "preset": form.preset,
+        **_estimate_context(form),
+    }
+    return render(request, "evolution/new_experiment.html", context, status=status)
+
+
+def _estimate_context(form: ExperimentForm) -> dict[str, Any]:
+    """Return the estimate of what the form holds now, None where something does not fit."""
+    if form.is_bound:
+        values = {
+            "task_parameters": form.task_parameters if form.is_valid() else None,
+            "evolution_parameters": form.evolution_parameters,
+            "n_runs": form.cleaned_data.get("n_runs"),
+        }
+    else:
+        values = {
+            "task_parameters": form.preset.task_parameters,
+            "evolution_parameters": EvolutionParameters.from_mapping(form.preset.evolution),
+            "n_runs": form.preset.n_runs,
+        }
+    if any(value is None for value in values.values()):
+        return {"estimate_s": None}
+    return {"estimate_s": experiments.estimate_duration(form.learning_task, **values)}
+
+
+def _chosen(request: HttpRequest) -> tuple[LearningTask, Preset]:
+    """Return the learning task and the preset that the address names."""
+    name = request.GET.get("task") or learning_task_names()[0]
+    try:
+        learning_task = get_learning_task(name)
+    except UnknownLearningTask as error:
+        raise Http404(str(error)) from None
+    preset_name = request.GET.get("preset") or _default_preset(learning_task)
+    try:
+        return learning_task, learning_task.presets[preset_name]
+    except KeyError:
+        names = ", ".join(learning_task.presets)
+        raise Http404(
+            f"The learning task {learning_task.name} has no preset {preset_name!r}. "
+            f"Choose one of: {names}."
+        ) from None
+
+
+def _default_preset(learning_task: LearningTask) -> str:
+    return "demo" if "demo" in learning_task.presets else next(iter(learning_task.presets))

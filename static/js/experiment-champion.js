@@ -1,0 +1,63 @@
+// The card of the best rule so far, and the best fitness.
+(() => {
+  "use strict";
+  const card = document.querySelector("[data-champion]");
+  if (!card) return;
+  const { formatFitness, mathElement } = window.e2l;
+  const best = document.querySelector('[data-field="best-fitness"]');
+  let current = {
+    fitness: card.dataset.fitness === "" ? -Infinity : Number(card.dataset.fitness),
+    run: Number(card.dataset.run),
+  };
+  let refreshTimer = 0;
+
+  // A fitter rule of any run, or another form of the present one by neutral drift.
+  function replaces(row) {
+    if (row.fitness === null || !row.rule) return false;
+    return row.fitness > current.fitness || (row.run === current.run && row.fitness === current.fitness);
+  }
+
+  function show(row) {
+    const { rule, run, generation, fitness } = row;
+    const find = (name) => card.querySelector(`[data-field="${name}"]`);
+    for (const [index, mathml] of rule.mathml.entries()) {
+      find(`math-${index}`).replaceChildren(mathElement(mathml));
+    }
+    for (const [index, text] of rule.text.entries()) find(`text-${index}`).textContent = text;
+    find("fitness").textContent = formatFitness(fitness);
+    find("complexity").textContent = rule.complexity;
+    find("origin").textContent =
+      `${document.querySelector(`tr[data-run="${run}"]`).dataset.label}, generation ${generation}`;
+    find("known").replaceChildren(); // belongs to the former rule; the server knows better
+    card.querySelector("[data-champion-found]").hidden = false;
+    card.querySelector("[data-champion-missing]").hidden = true;
+    best.textContent = formatFitness(fitness);
+    delete card.dataset.changed;
+    void card.offsetWidth; // lets the highlight start anew
+    card.dataset.changed = "true";
+  }
+
+  // How the rule relates to known ones takes algebra, which only the server does.
+  async function refreshKnown() {
+    const response = await fetch(card.dataset.knownUrl).catch(() => null);
+    if (!response?.ok) {
+      refreshTimer = setTimeout(refreshKnown, 5000); // the server may be restarting
+      return;
+    }
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    card.querySelector('[data-field="known"]').replaceChildren(...page.body.childNodes);
+  }
+
+  document.addEventListener("e2l:generations", ({ detail }) => {
+    let latest = null;
+    for (const row of detail) {
+      if (!replaces(row)) continue;
+      latest = row;
+      current = { fitness: row.fitness, run: row.run };
+    }
+    if (!latest) return;
+    show(latest);
+    clearTimeout(refreshTimer);
+    refreshTimer = setTimeout(refreshKnown, 700);
+  });
+})();

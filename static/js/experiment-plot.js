@@ -1,0 +1,243 @@
+// The live plot: embeds the figure, extends its curves, follows the data until the reader zooms,
+// and takes its colours from the style sheet.
+(() => {
+  "use strict";
+  const container = document.querySelector("[data-plot-url]");
+  if (!container) return;
+  const scaleButtons = [...document.querySelectorAll("[data-plot-scale]")];
+  const KEY = "e2l-plot-scale";
+
+  let views = null;
+  let figure = null;
+  let isLog = false;
+  let waiting = []; // rows that came while the figure was being loaded
+  let loads = 0;
+
+  const source = (name) => figure.document?.get_model_by_name(name);
+  const steps = (run) => source(`run-${run}`);
+
+  // --- data ---
+
+  // A curve holds the corners of its steps and, as its last point, where it has come to: a long
+  // history stays as small as the number of its improvements.
+  function extend(run, rows) {
+    const line = steps(run);
+    const dots = source(`improvements-${run}`);
+    if (!line) return;
+    const columns = ["generation", "value", "fitness", "rule"];
+    const data = Object.fromEntries(columns.map((name) => [name, [...line.data[name]]]));
+    const marks = Object.fromEntries(columns.map((name) => [name, []]));
+    let isChanged = false;
+    for (const row of rows) {
+      const end = data.generation.length - 1;
+      if (row.fitness === null || row.generation <= (data.generation[end] ?? -1)) continue;
+      isChanged = true;
+      if (end >= 0) data.generation[end] = row.generation;
+      if (end >= 0 && data.fitness[end] === row.fitness) continue;
+      const point = {
+        generation: row.generation,
+        value: isLog ? (row.fitness < 0 ? -row.fitness : NaN) : row.fitness,
+        fitness: row.fitness,
+        rule: row.rule ? row.rule.text.join(" ; ") : (data.rule[end] ?? ""),
+      };
+      for (const name of columns) {
+        data[name].push(point[name], point[name]);
+        marks[name].push(point[name]);
+      }
+    }
+    if (isChanged) line.data = data;
+    if (marks.generation.length) dots.stream(marks);
+  }
+
+  function accept(rows) {
+    if (!figure) {
+      waiting.push(...rows);
+      return;
+    }
+    for (const [run, ofRun] of Map.groupBy(rows, (row) => row.run)) extend(run, ofRun);
+    follow();
+  }
+
+  // --- what is in view ---
+
+  // Evolution starts with rules that are worse by orders of magnitude. The range leaves out the
+  // worst part of the curves' time, unless all of it takes little more room.
+  function interestingRange(curves) {
+    const pieces = [];
+    for (const { generation, value } of curves) {
+      for (let i = 0; i + 1 < value.length; i += 1) {
+        const at = isLog ? Math.log10(value[i]) : value[i];
+        if (Number.isFinite(at)) pieces.push([at, generation[i + 1] - generation[i] + 0.5]);
+      }
+    }
+    if (!pieces.length) return null;
+    const worstFirst = isLog ? (a, b) => b[0] - a[0] : (a, b) => a[0] - b[0];
+    pieces.sort(worstFirst);
+    const best = pieces.at(-1)[0];
+    const total = pieces.reduce((sum, piece) => sum + piece[1], 0);
+    let time = 0;
+    let usual = pieces[0][0];
+    for (const [at, duration] of pieces) {
+      time += duration;
+      usual = at;
+      if (time > (isLog ? 0.02 : 0.4) * total) break;
+    }
+    const worst = pieces[0][0];
+    const isShort = Math.abs(worst - best) <= 2.5 * Math.abs(usual - best);
+    const edge = isShort ? worst : usual;
+    const padding = Math.abs(edge - best) * 0.08 || (isLog ? 0.1 : Math.abs(best) * 0.05 || 1);
+    const [low, high] = [Math.min(edge, best) - padding, Math.max(edge, best) + padding];
+    return isLog ? [10 ** low, 10 ** high] : [low, high];
+  }
+
+  function follow() {
+    const curves = figure.renderers
+      .map((renderer) => renderer.data_source)
+      .filter((model) => model.name.startsWith("run-"))
+      .map((model) => model.data);
+    const { x_range: x, y_range: y } = figure;
+    if (!x.have_updated_interactively) {
+      const last = Math.max(10, ...curves.map(({ generation }) => generation.at(-1) ?? 0));
+      x.setv({ start: -0.01 * last, end: 1.03 * last });
+    }
+    if (!y.have_updated_interactively) {
+      const range = interestingRange(curves);
+      if (range) y.setv({ start: range[0], end: range[1] });
+    }
+  }
+
+  // Ticks of the logarithmic axis: the client sets them, as it knows the range.
+  function logTicks(start, end) {
+    const decades = Math.log10(end / start);
+    if (decades < 0.7) {
+      const rough = (end - start) / 5;
+      const unit = 10 ** Math.floor(Math.log10(rough));
+      const step = unit * [1, 2, 5, 10].find((factor) => factor * unit >= rough);
+      const first = Math.ceil(start / step);
+      const count = Math.floor(end / step) - first + 1;
+      return Array.from({ length: count }, (_, i) => Number(((first + i) * step).toPrecision(12)));
+    }
+    const mantissas = decades > 3 ? [1] : [1, 2, 5];
+    const every = Math.ceil(decades / 8);
+    const ticks = [];
+    for (let power = Math.floor(Math.log10(start)); 10 ** power <= end; power += 1) {
+      if (power % every) continue;
+      ticks.push(...mantissas.map((mantissa) => Number(`${mantissa}e${power}`)));
+    }
+    return ticks.filter((tick) => tick >= start && tick <= end);
+  }
+
+  function setTicks() {
+    if (!isLog) return;
+    const { start, end } = figure.y_range;
+    figure.left[0].ticker.ticks = logTicks(start, end);
+  }
+
+  // --- colours ---
+
+  function paint() {
+    if (!figure) return;
+    const probe = document.createElement("span");
+    container.append(probe);
+    const color = (name) => {
+      probe.style.color = `var(--${name})`;
+      return getComputedStyle(probe).color;
+    };
+    const text = color("text-muted");
+    const line = color("line");
+    for (const axis of [...figure.below, ...figure.left]) {
+      axis.setv({
+        axis_line_color: line,
+        major_tick_line_color: line,
+        minor_tick_line_color: null,
+        major_label_text_color: text,
+        axis_label_text_color: text,
+      });
+    }
+    for (const model of figure.center) {
+      if (model.type === "Grid") model.setv({ grid_line_color: line });
+      if (model.type === "Legend") {
+        model.setv({
+          // it would cover the curves of a narrow plot; the table of runs has the same colours
+          visible: container.clientWidth >= 560,
+          label_text_color: color("text"),
+          background_fill_color: color("surface"),
+          border_line_color: line,
+        });
+      }
+    }
+    for (const renderer of figure.renderers) {
+      const stroke = color(`run-${renderer.glyph.tags[0]}`);
+      renderer.glyph.line_color = { value: stroke };
+      if (renderer.glyph.type === "Scatter") renderer.glyph.fill_color = { value: stroke };
+    }
+    probe.remove();
+  }
+
+  // --- loading ---
+
+  async function load(scale) {
+    loads += 1;
+    const load = loads;
+    for (const button of scaleButtons) {
+      button.setAttribute("aria-pressed", String(button.dataset.plotScale === scale));
+    }
+    figure = null;
+    const response = await fetch(`${container.dataset.plotUrl}?scale=${scale}`);
+    if (!response.ok) throw new Error(`The plot answered ${response.status}.`);
+    const item = await response.json();
+    if (load !== loads) return; // another scale was chosen meanwhile
+    for (const view of views ?? []) view.remove();
+    container.replaceChildren();
+    views = await Bokeh.embed.embed_item(item, container.id);
+    if (load !== loads) return;
+    isLog = scale === "log";
+    figure = Bokeh.documents.at(-1).get_model_by_name("champion-fitness");
+    figure.y_range.change.connect(setTicks);
+    figure.on_event("reset", () => {
+      // after the tool has put back the ranges that the figure came with
+      setTimeout(() => {
+        figure.x_range.have_updated_interactively = false;
+        figure.y_range.have_updated_interactively = false;
+        follow();
+      });
+    });
+    paint();
+    const rows = waiting;
+    waiting = [];
+    accept(rows);
+    setTicks();
+    container.dataset.ready = scale;
+  }
+
+  function chosen() {
+    const offered = scaleButtons.map((button) => button.dataset.plotScale);
+    try {
+      const stored = localStorage.getItem(KEY);
+      if (offered.includes(stored)) return stored;
+    } catch {
+      // storage may be forbidden
+    }
+    return container.dataset.scale;
+  }
+
+  function start(scale) {
+    load(scale).catch((error) => {
+      container.textContent = `The plot could not be loaded. ${error.message}`;
+    });
+  }
+
+  for (const button of scaleButtons) {
+    button.addEventListener("click", () => {
+      try {
+        localStorage.setItem(KEY, button.dataset.plotScale);
+      } catch {
+        // the choice then lasts for the page
+      }
+      start(button.dataset.plotScale);
+    });
+  }
+  document.addEventListener("e2l:generations", (event) => accept(event.detail));
+  document.addEventListener("e2l:theme", paint);
+  start(chosen());
+})();

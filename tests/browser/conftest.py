@@ -1,0 +1,94 @@
+"""A real site for a real browser: uvicorn, a prefork worker and a private Valkey."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from tests.browser.site import CHROMIUM_ARGUMENTS, Site
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+USER = "ann"
+PASSWORD = "a long enough one"
+
+
+@pytest.fixture(scope="session")
+def site(valkey: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Start a fresh site: no account, no experiment."""
+    site = Site.create(tmp_path_factory.mktemp("site-data"), valkey)
+    try:
+        site.start_workers(2)
+        site.start_web()
+        yield site
+    finally:
+        site.kill_all()
+
+
+@pytest.fixture(scope="session")
+def browser(chromium_path: Path) -> Iterator[Browser]:
+    """Start a Chromium without a window."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=str(chromium_path), args=list(CHROMIUM_ARGUMENTS)
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def signed_in(site: Site, browser: Browser) -> dict:
+    """Go in through the one-time link; return the cookies of the signed-in browser."""
+    link = site.first_link()
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(link)
+    page.get_by_label("Username").fill(USER)
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_label("Password confirmation").fill(PASSWORD)
+    page.get_by_role("button", name="Create the account").click()
+    page.wait_for_url(f"{site.url}/")
+    assert page.goto(link).status == 410
+    state = context.storage_state()
+    context.close()
+    return state
+
+
+@pytest.fixture
+def complaints() -> list[str]:
+    """Collect what the browser complains about; a test says what it expects there."""
+    return []
+
+
+@pytest.fixture
+def context(browser: Browser, signed_in: dict, complaints: list[str]) -> Iterator[BrowserContext]:
+    """Open a signed-in window that notes errors and the rows that arrive."""
+    context = browser.new_context(
+        storage_state=signed_in, viewport={"width": 1440, "height": 900}, color_scheme="light"
+    )
+    context.set_default_timeout(20_000)
+    context.add_init_script(
+        "window.arrived = [];"
+        "document.addEventListener('e2l:generations', (e) => window.arrived.push(...e.detail));"
+        "document.addEventListener('securitypolicyviolation', (e) =>"
+        " console.error('policy', e.violatedDirective, e.blockedURI));"
+    )
+    context.on(
+        "console",
+        lambda message: complaints.append(message.text) if message.type == "error" else None,
+    )
+    context.on("weberror", lambda error: complaints.append(str(error.error)))
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Page:
+    """Open a page in the signed-in window."""
+    return context.new_page()
