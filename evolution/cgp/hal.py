@@ -1,4 +1,4 @@
-"""Hal-cgp, imported so that it works on every supported Python: ``from evolution.cgp.hal import cgp``.
+"""Hal-cgp on every supported Python: ``from evolution.cgp.hal import cgp``.
 
 Hal-cgp 0.3.0 runs generated code by ``exec(text, globals, locals())`` and then reads the result
 from ``locals()``. Since Python 3.13 (PEP 667) each call of ``locals()`` in a function returns a

@@ -1,0 +1,140 @@
+"""What the commands on learning tasks share: arguments, parameters and messages."""
+
+from __future__ import annotations
+
+import json
+import sys
+import typing
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from rich.console import Console
+
+from nest_build.rules import PlasticityRule, RuleSyntaxError
+from simulations.learning_tasks import (
+    LearningTask,
+    Preset,
+    UnknownLearningTask,
+    get_learning_task,
+    learning_task_names,
+)
+from simulations.parameters import ParameterError, Parameters
+
+if typing.TYPE_CHECKING:
+    from argparse import ArgumentParser
+    from collections.abc import Mapping, Sequence
+
+#: Exit code for input that cannot be understood, as argparse has it.
+BAD_INPUT = 2
+
+
+def bad_input(message: str) -> CommandError:
+    """Return the error for input that cannot be understood."""
+    return CommandError(message, returncode=BAD_INPUT)
+
+
+class LearningTaskCommand(BaseCommand):
+    """A command whose first argument is a learning task."""
+
+    requires_system_checks: typing.ClassVar[list[str]] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "task", metavar="TASK", help=f"Learning task: {', '.join(learning_task_names())}."
+        )
+        parser.add_argument(
+            "--preset", default="demo", help="Preset of parameters (default: demo)."
+        )
+        parser.add_argument("--seed", type=int, help="Seed (default: the preset's).")
+        parser.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            dest="changes",
+            metavar="NAME=VALUE",
+            help="Change a parameter of the preset; may be given several times.",
+        )
+        parser.add_argument(
+            "--json", action="store_true", help="Print one JSON object and nothing else."
+        )
+
+    def console(self) -> Console:
+        """Return the terminal for progress: standard error, so that output can be piped."""
+        return Console(file=sys.stderr)
+
+    def print_json(self, value: Mapping[str, Any]) -> None:
+        """Print the one JSON object that ``--json`` promises."""
+        self.stdout.write(json.dumps(value, allow_nan=False, ensure_ascii=False))
+
+
+def chosen_task(options: Mapping[str, Any]) -> tuple[LearningTask, Preset]:
+    """Return the learning task and the preset that the options name."""
+    try:
+        learning_task = get_learning_task(options["task"])
+    except UnknownLearningTask as error:
+        raise bad_input(str(error)) from None
+    try:
+        return learning_task, learning_task.presets[options["preset"]]
+    except KeyError:
+        names = ", ".join(learning_task.presets)
+        raise bad_input(
+            f"The learning task {learning_task.name} has no preset {options['preset']!r}. "
+            f"Choose one of: {names}."
+        ) from None
+
+
+def chosen_seed(options: Mapping[str, Any], preset: Preset) -> int:
+    """Return the seed that the options name, by default the preset's."""
+    from evolution.models.experiment import MAX_SEED
+
+    seed = preset.seed if options["seed"] is None else options["seed"]
+    if not 0 <= seed <= MAX_SEED:
+        raise bad_input(f"The seed must be from 0 to {MAX_SEED}.")
+    return seed
+
+
+def changed_parameters(
+    parameter_sets: Sequence[Parameters], changes: Sequence[str]
+) -> list[Parameters]:
+    """Return the sets of parameters with ``NAME=VALUE`` texts applied.
+
+    A value is JSON (``0.5``, ``true``, ``null``), else plain text; lists may be written with
+    commas.
+    """
+    values: list[dict[str, Any]] = [{} for _ in parameter_sets]
+    for change in changes:
+        name, separator, text = change.partition("=")
+        if not separator:
+            raise bad_input(f"--set needs NAME=VALUE, not {change!r}.")
+        for parameters, collected in zip(parameter_sets, values, strict=True):
+            if name in type(parameters).model_fields:
+                collected[name] = _value(text, type(parameters).model_fields[name].annotation)
+                break
+        else:
+            known = ", ".join(name for item in parameter_sets for name in type(item).model_fields)
+            raise bad_input(f"There is no parameter {name!r}. There are: {known}.")
+    try:
+        return [
+            parameters.with_changes(collected) if collected else parameters
+            for parameters, collected in zip(parameter_sets, values, strict=True)
+        ]
+    except ParameterError as error:
+        raise bad_input(str(error)) from None
+
+
+def parsed_rule(learning_task: LearningTask, texts: Sequence[str]) -> PlasticityRule:
+    """Return the rule in the form that is simulated."""
+    try:
+        return PlasticityRule.parse(learning_task.signature, list(texts)).canonical()
+    except RuleSyntaxError as error:
+        where = "" if error.column is None else f" (column {error.column})"
+        raise bad_input(f"{error.message}{where}") from None
+
+
+def _value(text: str, annotation: Any) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        if typing.get_origin(annotation) is tuple:
+            return [item.strip() for item in text.split(",")]
+        return text

@@ -1,0 +1,157 @@
+"""Experiments and their runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.urls import reverse
+
+from evolution.enums import ExperimentState, StopReason
+
+if TYPE_CHECKING:
+    from evolution.cgp.parameters import EvolutionParameters
+    from simulations.learning_tasks import LearningTask
+    from simulations.parameters import TaskParameters
+
+MAX_RUNS = 100
+#: NumPy's legacy generators take 32 bits; the seeds of trials and runs are counted up from here.
+MAX_SEED = 2**32 - 1 - 10_000
+
+
+class ExperimentQuerySet(models.QuerySet["Experiment"]):
+    """Phrases for choosing experiments."""
+
+    def running(self) -> ExperimentQuerySet:
+        """Experiments that workers are busy with."""
+        return self.filter(state=ExperimentState.RUNNING)
+
+    def newest_first(self) -> ExperimentQuerySet:
+        """Order as lists show them."""
+        return self.order_by("-created_at", "-pk")
+
+
+class Experiment(models.Model):
+    """One configuration and N seeds: each seed is a :class:`Run`.
+
+    Parameters are stored as validated JSON, never changed after the launch.
+    """
+
+    name = models.CharField(max_length=200)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="experiments",
+    )
+    learning_task_name = models.CharField(max_length=60)
+    preset = models.CharField(max_length=60, blank=True)
+    task_parameters = models.JSONField()
+    evolution_parameters = models.JSONField()
+    seed = models.PositiveBigIntegerField(
+        validators=[MaxValueValidator(MAX_SEED)],
+        help_text="Trial k uses seed + k, run i evolves with seed + i.",
+    )
+    n_runs = models.PositiveSmallIntegerField(
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_RUNS)]
+    )
+    state = models.CharField(
+        max_length=20, choices=ExperimentState, default=ExperimentState.CREATED
+    )
+    submission_token = models.UUIDField(null=True, unique=True, editable=False)
+    provenance = models.JSONField(default=dict)
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = ExperimentQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["-created_at", "-id"], name="experiment_newest")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("evolution:experiment", args=[self.pk])
+
+    @property
+    def learning_task(self) -> LearningTask:
+        """The learning task that rules are judged by."""
+        from simulations.learning_tasks import get_learning_task
+
+        return get_learning_task(self.learning_task_name)
+
+    def get_task_parameters(self) -> TaskParameters:
+        """Return the learning task's parameters as a typed object."""
+        return self.learning_task.parameters_type.from_mapping(self.task_parameters)
+
+    def get_evolution_parameters(self) -> EvolutionParameters:
+        """Return the evolution's parameters as a typed object."""
+        from evolution.cgp.parameters import EvolutionParameters
+
+        return EvolutionParameters.from_mapping(self.evolution_parameters)
+
+
+class RunQuerySet(models.QuerySet["Run"]):
+    """Phrases for choosing runs."""
+
+    def running(self) -> RunQuerySet:
+        """Runs that still evolve."""
+        return self.filter(state=ExperimentState.RUNNING)
+
+    def without_engine_state(self) -> RunQuerySet:
+        """Leave out the large column that only the engine reads."""
+        return self.defer("engine_state")
+
+
+class Run(models.Model):
+    """One evolution with one seed.
+
+    ``engine_state`` is the whole state of the engine after the last completed generation
+    and the breeding of the next one, as JSON.
+    """
+
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="runs")
+    index = models.PositiveSmallIntegerField()
+    seed = models.PositiveBigIntegerField()
+    state = models.CharField(
+        max_length=20, choices=ExperimentState, default=ExperimentState.CREATED
+    )
+    stop_reason = models.CharField(max_length=20, choices=StopReason, blank=True)
+    detail = models.TextField(blank=True)
+    engine_state = models.JSONField(null=True, editable=False)
+    pending_generation = models.PositiveIntegerField(
+        null=True, help_text="Generation whose individuals are being evaluated."
+    )
+    n_generations_done = models.PositiveIntegerField(
+        default=0, help_text="Completed generations after the initial population (generation 0)."
+    )
+    champion = models.ForeignKey(
+        "evolution.Individual", on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    champion_fitness = models.FloatField(null=True, help_text="Null for minus infinity.")
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    last_progress_at = models.DateTimeField(null=True)
+    queued_at = models.DateTimeField(
+        null=True, help_text="When a message last asked the workers to go on with this run."
+    )
+    ticket = models.PositiveIntegerField(
+        default=0, help_text="Which message may start the next slice of work; older ones may not."
+    )
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["experiment", "index"]
+        constraints = [
+            models.UniqueConstraint(fields=["experiment", "index"], name="run_index_unique")
+        ]
+        indexes = [models.Index(fields=["state", "last_progress_at"], name="run_stale")]
+
+    def __str__(self) -> str:
+        return f"{self.experiment} run {self.index} (seed {self.seed})"

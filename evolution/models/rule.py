@@ -1,0 +1,60 @@
+"""Plasticity rules that were evolved or typed."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from django.db import models
+
+if TYPE_CHECKING:
+    from nest_build.rules import PlasticityRule, RuleSignature
+
+
+class Rule(models.Model):
+    """A rule in the exact form that is simulated.
+
+    Rules with the same ``key`` are the same arithmetic; rules with the same
+    ``fingerprint`` mean the same (one equivalence class).
+    """
+
+    signature = models.CharField(
+        max_length=200, help_text="Input names and branches, such as 'v,u,s -> delta_w'."
+    )
+    key = models.CharField(max_length=64)
+    fingerprint = models.CharField(max_length=64, db_index=True)
+    expressions = models.JSONField(help_text="Canonical expression of each branch.")
+    complexity = models.PositiveIntegerField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["signature", "key"], name="rule_key_unique")]
+
+    def __str__(self) -> str:
+        return " ; ".join(self.expressions)
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Names of the inputs that the expressions read."""
+        return tuple(self.signature.partition(" -> ")[0].split(","))
+
+    @property
+    def mathml(self) -> list[str]:
+        """Presentation MathML of each branch.
+
+        Computed when a page shows it: thousands of rules are evolved, few are looked at.
+        """
+        return [_mathml(text, self.input_names) for text in self.expressions]
+
+    def parsed(self, signature: RuleSignature) -> PlasticityRule:
+        """Return the rule as an object of the expression language."""
+        from nest_build.rules import PlasticityRule
+
+        return PlasticityRule.parse(signature, self.expressions)
+
+
+@lru_cache(maxsize=4096)
+def _mathml(text: str, inputs: tuple[str, ...]) -> str:
+    from nest_build.rules import parse
+
+    return parse(text, inputs).mathml()

@@ -1,0 +1,203 @@
+"""Reads that span several models: lists, histories and progress."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db.models import Case, Count, F, OuterRef, Q, QuerySet, Subquery, Sum, Value, When
+from django.utils import timezone
+
+from evolution.enums import ExperimentState
+from evolution.models import Experiment, Generation, Individual, Rule, Run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from evolution.serializers import (
+        ExperimentMessage,
+        GenerationMessage,
+        RuleMessage,
+        RunMessage,
+    )
+
+_FINAL_STATES = [state for state in ExperimentState if state.is_final]
+
+
+def rule_message(rule: Rule) -> RuleMessage:
+    """Return a rule for display."""
+    return {
+        "id": rule.pk,
+        "text": list(rule.expressions),
+        "mathml": rule.mathml,
+        "complexity": rule.complexity,
+    }
+
+
+def experiments_for_list() -> QuerySet[Experiment]:
+    """Return all experiments, newest first, with what the list shows, in one statement.
+
+    Each has ``best_fitness`` (of all runs) and ``best_rule_id``, ``n_generations_done`` (sum over
+    the runs) and ``n_runs_ended``; see :func:`progress`.
+    """
+    best = Run.objects.filter(experiment=OuterRef("pk"), champion_fitness__isnull=False).order_by(
+        "-champion_fitness", "index"
+    )
+    return (
+        Experiment.objects.newest_first()
+        .select_related("owner")
+        .annotate(
+            best_fitness=Subquery(best.values("champion_fitness")[:1]),
+            best_rule_id=Subquery(best.values("champion__rule")[:1]),
+            n_generations_done=Sum("runs__n_generations_done", default=0),
+            n_runs_ended=Count("runs", filter=Q(runs__state__in=_FINAL_STATES)),
+        )
+    )
+
+
+def progress(experiment: Experiment, n_generations_done: int) -> float:
+    """Return the share of an experiment that is done, from 0 to 1.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    n_generations_done : int
+        Completed generations, summed over the runs.
+    """
+    if ExperimentState(experiment.state).is_final:
+        return 1.0
+    wanted = experiment.n_runs * experiment.evolution_parameters["n_generations"]
+    return min(1.0, n_generations_done / wanted)
+
+
+def experiment_message(experiment: Experiment) -> ExperimentMessage:
+    """Return where an experiment stands, read anew from the database."""
+    experiment.refresh_from_db(fields=["state", "started_at", "finished_at"])
+    runs = list(experiment.runs.without_engine_state().order_by("index"))
+    n_generations = experiment.evolution_parameters["n_generations"]
+    elapsed_s = _elapsed_s(experiment)
+    return {
+        "state": experiment.state,
+        "n_generations": n_generations,
+        "runs": [_run_message(run) for run in runs],
+        "elapsed_s": elapsed_s,
+        "remaining_s": _remaining_s(experiment, runs, n_generations, elapsed_s),
+    }
+
+
+def _run_message(run: Run) -> RunMessage:
+    return {
+        "run": run.pk,
+        "seed": run.seed,
+        "state": run.state,
+        "stop_reason": run.stop_reason,
+        "generation": last_generation(run),
+        "fitness": run.champion_fitness,
+    }
+
+
+def last_generation(run: Run) -> int:
+    """Return the index of a run's last completed generation, -1 if there is none."""
+    return -1 if run.champion_id is None else run.n_generations_done
+
+
+def _elapsed_s(experiment: Experiment) -> float | None:
+    if experiment.started_at is None:
+        return None
+    end = experiment.finished_at or timezone.now()
+    return (end - experiment.started_at).total_seconds()
+
+
+def _remaining_s(
+    experiment: Experiment, runs: list[Run], n_generations: int, elapsed_s: float | None
+) -> float | None:
+    """Return how long an experiment that runs will go on at the pace it has had, in s."""
+    done = sum(last_generation(run) + 1 for run in runs)
+    if experiment.state != ExperimentState.RUNNING or not done or not elapsed_s:
+        return None
+    missing = sum(
+        n_generations - last_generation(run) for run in runs if run.state == ExperimentState.RUNNING
+    )
+    return elapsed_s / done * missing
+
+
+def generation_messages(
+    *, experiment_id: int, cursors: Mapping[int, int], limit: int
+) -> list[GenerationMessage]:
+    """Return the generations that a reader does not have yet, run by run and in order.
+
+    Parameters
+    ----------
+    experiment_id : int
+    cursors : mapping of int to int
+        By id of the run, the last generation that the reader has; -1 or no entry for none.
+    limit : int
+        Largest number of messages; ask again with new cursors for more.
+    """
+    run_ids = list(
+        Run.objects.filter(experiment_id=experiment_id)
+        .order_by("index")
+        .values_list("pk", flat=True)
+    )
+    if not run_ids:
+        return []
+    wanted = Q()
+    for run_id in run_ids:
+        # The last known generation is read again: its rule tells whether the next one's is new.
+        wanted |= Q(run_id=run_id, index__gte=cursors.get(run_id, -1))
+    rows = list(
+        Generation.objects.filter(wanted)
+        .order_by(Case(*(When(run_id=pk, then=Value(n)) for n, pk in enumerate(run_ids))), "index")
+        .values_list(
+            "run_id",
+            "index",
+            "champion_fitness",
+            "is_improvement",
+            "n_evaluations",
+            "n_cached",
+            "champion__rule_id",
+        )[: limit + len(run_ids)]
+    )
+    messages: list[tuple[GenerationMessage, int | None]] = []
+    previous: dict[int, int | None] = {}
+    for run_id, index, fitness, is_improvement, n_evaluations, n_cached, rule_id in rows:
+        if index > cursors.get(run_id, -1) and len(messages) < limit:
+            message: GenerationMessage = {
+                "run": run_id,
+                "generation": index,
+                "fitness": fitness,
+                "is_improvement": is_improvement,
+                "n_evaluations": n_evaluations,
+                "n_cached": n_cached,
+            }
+            messages.append((message, rule_id if rule_id != previous.get(run_id) else None))
+        previous[run_id] = rule_id
+    rules = Rule.objects.in_bulk({rule_id for _, rule_id in messages if rule_id is not None})
+    for message, rule_id in messages:
+        if rule_id is not None:
+            message["rule"] = rule_message(rules[rule_id])
+    return [message for message, _ in messages]
+
+
+def improvements(experiment: Experiment) -> QuerySet[Generation]:
+    """Return the generations whose champion was fitter than all before, newest first.
+
+    ``run`` and ``champion.rule`` are loaded with them.
+    """
+    return (
+        Generation.objects.filter(run__experiment=experiment, is_improvement=True)
+        .select_related("run", "champion__rule")
+        .defer("run__engine_state", "champion__genome")
+        .order_by("-created_at", "-pk")
+    )
+
+
+def champion(experiment: Experiment) -> Individual | None:
+    """Return the fittest individual of all runs with its rule, None before there is one."""
+    run = (
+        experiment.runs.without_engine_state()
+        .filter(champion_fitness__isnull=False)
+        .select_related("champion__rule")
+        .order_by(F("champion_fitness").desc(), "index")
+        .first()
+    )
+    return None if run is None else run.champion

@@ -1,0 +1,13 @@
+"""Django's command line with the tests' learning task: ``python -m tests.evolution.command``."""
+
+import os
+import sys
+
+from django.core.management import execute_from_command_line
+
+from tests.evolution import regression_task
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "e2l_site.settings")
+    regression_task.register()
+    execute_from_command_line(sys.argv)

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from evolution import selectors
+from evolution.enums import ExperimentState
+from evolution.models import Experiment, Run
+from evolution.services import experiments
+from evolution.services.couriers import InlineCourier
+from tests.evolution.conftest import work_until_idle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from evolution.serializers import GenerationMessage
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def finished(make_experiment: Callable[..., Experiment]) -> Experiment:
+    courier = InlineCourier()
+    experiment = make_experiment(n_runs=3, n_generations=15)
+    experiments.launch_experiment(experiment, courier=courier)
+    work_until_idle(courier)
+    experiment.refresh_from_db()
+    return experiment
+
+
+def all_messages(experiment: Experiment) -> list[GenerationMessage]:
+    return selectors.generation_messages(experiment_id=experiment.pk, cursors={}, limit=1000)
+
+
+def test_messages_hold_the_whole_history(finished: Experiment) -> None:
+    messages = all_messages(finished)
+    expected = []
+    for run in finished.runs.order_by("index"):
+        rule_id = None
+        for generation in run.generations.order_by("index").select_related("champion__rule"):
+            message = {
+                "run": run.pk,
+                "generation": generation.index,
+                "fitness": generation.champion_fitness,
+                "is_improvement": generation.is_improvement,
+                "n_evaluations": generation.n_evaluations,
+                "n_cached": generation.n_cached,
+            }
+            rule = generation.champion.rule
+            if rule.pk != rule_id:
+                rule_id = rule.pk
+                message["rule"] = {
+                    "id": rule.pk,
+                    "text": rule.expressions,
+                    "mathml": rule.mathml,
+                    "complexity": rule.complexity,
+                }
+            expected.append(message)
+    assert messages == expected
+    assert sum("rule" in message for message in messages) > 3
+
+
+@pytest.mark.parametrize("limit", [1, 4, 100])
+def test_a_reader_that_asks_again_and_again_gets_every_message_once(
+    finished: Experiment, limit: int
+) -> None:
+    cursors: dict[int, int] = {}
+    received = []
+    while messages := selectors.generation_messages(
+        experiment_id=finished.pk, cursors=cursors, limit=limit
+    ):
+        assert len(messages) <= limit
+        received += messages
+        cursors |= {message["run"]: message["generation"] for message in messages}
+    assert received == all_messages(finished)
+
+
+def test_messages_of_other_experiments_and_unknown_runs_are_left_out(
+    finished: Experiment,
+) -> None:
+    assert selectors.generation_messages(experiment_id=-1, cursors={}, limit=10) == []
+    everything = all_messages(finished)
+    assert (
+        selectors.generation_messages(experiment_id=finished.pk, cursors={10**9: 3}, limit=1000)
+        == everything
+    )
+
+
+def test_catching_up_takes_few_statements(finished: Experiment) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        all_messages(finished)
+    assert len(queries) == 3
+
+
+def test_a_finished_experiment_says_so(finished: Experiment) -> None:
+    message = selectors.experiment_message(finished)
+    assert message["state"] == "finished"
+    assert message["n_generations"] == 15
+    assert message["remaining_s"] is None
+    assert message["elapsed_s"] == (finished.finished_at - finished.started_at).total_seconds()
+    assert message["runs"] == [
+        {
+            "run": run.pk,
+            "seed": run.seed,
+            "state": "finished",
+            "stop_reason": "generations",
+            "generation": 15,
+            "fitness": run.champion_fitness,
+        }
+        for run in finished.runs.order_by("index")
+    ]
+
+
+def test_the_estimate_follows_the_measured_pace(
+    make_experiment: Callable[..., Experiment], courier: InlineCourier
+) -> None:
+    experiment = make_experiment(n_runs=2, n_generations=100)
+    message = selectors.experiment_message(experiment)
+    assert (message["elapsed_s"], message["remaining_s"]) == (None, None)
+    assert [run["generation"] for run in message["runs"]] == [-1, -1]
+
+    experiments.launch_experiment(experiment, courier=courier)
+    assert selectors.experiment_message(experiment)["remaining_s"] is None
+    work_until_idle_for_a_moment(courier)
+    # As if the generations so far had taken 50 s.
+    Experiment.objects.update(started_at=timezone.now() - timedelta(seconds=50))
+    message = selectors.experiment_message(experiment)
+    done = sum(run["generation"] + 1 for run in message["runs"])
+    missing = sum(100 - run["generation"] for run in message["runs"])
+    assert done > 0
+    assert message["remaining_s"] == pytest.approx(50 / done * missing, rel=0.05)
+
+
+def work_until_idle_for_a_moment(courier: InlineCourier) -> None:
+    from evolution.services import work
+
+    run_id = courier.next()
+    assert run_id is not None
+    work.work_on_run(run_id, worker="test", courier=courier, n_workers=1, slice_s=0.05)
+
+
+def test_the_list_shows_state_progress_and_best_rule_in_one_statement(
+    finished: Experiment, make_experiment: Callable[..., Experiment]
+) -> None:
+    fresh = make_experiment(n_runs=2)
+    with CaptureQueriesContext(connection) as queries:
+        rows = list(selectors.experiments_for_list())
+    assert len(queries) == 1
+    assert rows == [fresh, finished]
+    best = max(finished.runs.all(), key=lambda run: run.champion_fitness)
+    assert rows[1].best_fitness == best.champion_fitness
+    assert rows[1].best_rule_id == best.champion.rule_id
+    assert (rows[1].n_generations_done, rows[1].n_runs_ended) == (45, 3)
+    assert selectors.progress(rows[1], 45) == 1.0
+    assert (rows[0].best_fitness, rows[0].best_rule_id) == (None, None)
+    assert (rows[0].n_generations_done, rows[0].n_runs_ended) == (0, 0)
+    rows[0].state = ExperimentState.RUNNING
+    assert selectors.progress(rows[0], 6) == pytest.approx(6 / 24)
+
+
+def test_champion_is_the_fittest_of_all_runs(finished: Experiment) -> None:
+    best = max(finished.runs.all(), key=lambda run: run.champion_fitness)
+    assert selectors.champion(finished) == best.champion
+    Run.objects.update(champion_fitness=None)
+    assert selectors.champion(finished) is None
+
+
+def test_improvements_are_those_of_the_history(finished: Experiment) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        rows = [
+            (row.run.pk, row.index, row.champion_fitness, row.champion.rule.pk)
+            for row in selectors.improvements(finished)
+        ]
+    assert len(queries) == 1
+    assert sorted((run, generation) for run, generation, _, _ in rows) == [
+        (message["run"], message["generation"])
+        for message in all_messages(finished)
+        if message["is_improvement"]
+    ]
