@@ -36,7 +36,11 @@ class _RuleForm:
     uniform: tuple[str, ...]
 
 
-_RULE_FORMS = {"us_sympy_synapse_module": _RuleForm(inputs=("v", "u", "s"), uniform=("v",))}
+_RULE_FORMS = {
+    "us_sympy_synapse_module": _RuleForm(inputs=("v", "u", "s"), uniform=("v",)),
+    "usrl_synapse_module": _RuleForm(inputs=("R", "E"), uniform=("R",)),
+    "stdp_sympy_synapse_module": _RuleForm(inputs=("w", "E"), uniform=()),
+}
 
 # Modules with a compiler. NEST unloads modules at ResetKernel; these references keep the library
 # and the callback in place, so that rules stay compiled and no address ever dangles.

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 #: Names of the modules, as ``nest.Install`` knows them.
-MODULES = ("us_sympy_synapse_module",)
+MODULES = (
+    "us_sympy_synapse_module",
+    "usrl_synapse_module",
+    "stdp_sympy_synapse_module",
+    "HomeostaticSTDPmodule",
+)
 
 _PACKAGE = Path(__file__).resolve().parent
 _SOURCES = _PACKAGE / "src"

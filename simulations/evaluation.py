@@ -49,7 +49,7 @@ def evaluate_rules(
     """Simulate ``rules`` in every trial, all rules of a trial in one simulation.
 
     A rule that fails in a trial is not simulated in the following ones: its fitness is
-    settled. Trial k uses ``seed + k``.
+    settled.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def evaluate_rules(
             break
         start = time.perf_counter()
         results = learning_task.simulate_trial(
-            [rules[index] for index in alive], parameters, trial_seed=seed + trial
+            [rules[index] for index in alive], parameters, seed=seed, trial=trial
         )
         share = (time.perf_counter() - start) / len(alive)
         for index, result in zip(alive, results, strict=True):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from importlib import import_module
 from typing import Protocol
 
-from django.conf import settings
 from django.utils import timezone
 
 from evolution.models import Run
@@ -44,8 +42,6 @@ class CeleryCourier:
             self._send(run_id, None)
 
     def _send(self, run_id: int, ticket: int | None) -> None:
-        # The site's Celery application, found as `celery -A` finds it.
-        import_module(f"{settings.SETTINGS_MODULE.rpartition('.')[0]}.celery")
         from evolution.tasks import work_on_run
 
         try:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from django.db import transaction
 from django.utils import timezone
 
@@ -61,7 +59,7 @@ def fail_run(run_id: int, detail: str) -> None:
 
 def announce_state_on_commit(experiment_id: int) -> None:
     """Tell open pages where an experiment stands, once the transaction is committed."""
-    transaction.on_commit(partial(_announce_state, experiment_id), robust=True)
+    transaction.on_commit(lambda: _announce_state(experiment_id), robust=True)
 
 
 def _announce_state(experiment_id: int) -> None:

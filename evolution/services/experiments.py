@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import tomllib
-from functools import cache, partial
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -135,10 +135,14 @@ def launch_experiment(experiment: Experiment, *, courier: Courier | None = None)
         runs.update(
             state=ExperimentState.RUNNING, started_at=now, last_progress_at=now, queued_at=now
         )
-        for run_id in run_ids:
-            transaction.on_commit(partial(courier.queue, run_id), robust=True)
+        transaction.on_commit(lambda: _queue_all(courier, run_ids), robust=True)
         endings.announce_state_on_commit(experiment.pk)
     experiment.refresh_from_db()
+
+
+def _queue_all(courier: Courier, run_ids: list[int]) -> None:
+    for run_id in run_ids:
+        courier.queue(run_id)
 
 
 def stop_experiment(experiment: Experiment) -> None:

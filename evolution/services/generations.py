@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING
 
 from django.db import transaction
@@ -214,7 +213,7 @@ def _complete(
     )
     message = _message(run, generation, champion)
     transaction.on_commit(
-        partial(events.announce_generation, setup.experiment_id, message), robust=True
+        lambda: events.announce_generation(setup.experiment_id, message), robust=True
     )
     run.champion = champion
     run.champion_fitness = generation.champion_fitness

@@ -42,7 +42,15 @@ nest::RecordablesMap< iaf_psc_exp_escape > iaf_psc_exp_escape::recordablesMap_;
 void
 register_iaf_psc_exp_escape( const std::string& name )
 {
-  nest::register_node_model< iaf_psc_exp_escape >( name );
+  // Several modules bring this neuron: the first one that is installed registers it.
+  try
+  {
+    kernel().model_manager.get_node_model_id( name );
+  }
+  catch ( const nest::UnknownModelName& )
+  {
+    nest::register_node_model< iaf_psc_exp_escape >( name );
+  }
 }
 
 /* ----------------------------------------------------------------

@@ -32,6 +32,8 @@ __all__ = [
 # only lists names starts fast.
 _REGISTRY: dict[str, str] = {
     "error-driven": "simulations.learning_tasks.error_driven:ErrorDrivenTask",
+    "reward-driven": "simulations.learning_tasks.reward_driven:RewardDrivenTask",
+    "correlation-driven": "simulations.learning_tasks.correlation_driven:CorrelationDrivenTask",
 }
 
 

@@ -74,13 +74,15 @@ class Preset:
     Attributes
     ----------
     seed : int
-        Seed of the experiment; trial k uses ``seed + k``.
+        Seed of the experiment.
     evolution : dict
         Parameters of the evolution, by name, as the evolution layer declares them.
     n_runs : int
         Number of runs (one evolution each) that an experiment has by default.
     validation_seed : int
         Seed of the held-out trials.
+    validation_changes : dict
+        Parameters that differ in the held-out trials, by name.
     """
 
     name: str
@@ -91,6 +93,7 @@ class Preset:
     validation_seed: int
     n_runs: int
     evolution: Mapping[str, Any]
+    validation_changes: Mapping[str, Any] = field(default_factory=dict)
 
 
 class LearningTask(ABC):
@@ -117,7 +120,8 @@ class LearningTask(ABC):
         rules: Sequence[PlasticityRule],
         parameters: TaskParameters,
         *,
-        trial_seed: int,
+        seed: int,
+        trial: int = 0,
         record_traces: bool = False,
     ) -> list[TrialResult]:
         """Simulate one trial of every rule in one network.
@@ -131,8 +135,10 @@ class LearningTask(ABC):
             Rules of this learning task's signature, at least one.
         parameters : TaskParameters
             An instance of ``parameters_type``.
-        trial_seed : int
-            Seed of everything random in the trial.
+        seed : int
+            Seed of the experiment.
+        trial : int
+            Index of the trial. What is random in it depends on ``seed`` and ``trial`` only.
         record_traces : bool
             Record what a person wants to see; the values stay the same.
 

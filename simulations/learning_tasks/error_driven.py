@@ -176,13 +176,13 @@ class ErrorDrivenTask(LearningTask):
                 "minute or two."
             ),
             task_parameters=ErrorDrivenParameters(
-                n_trials=4, t_sim_ms=5000.0, dt_ms=0.1, split_slices=False
+                n_trials=3, t_sim_ms=5000.0, dt_ms=0.1, split_slices=False
             ),
             seed=1235,
             validation_seed=817818273,
             n_runs=2,
             evolution={
-                "n_generations": 1000,
+                "n_generations": 800,
                 "stop_at_baseline": True,
                 "n_offspring": 16,
                 "mutation_rate": 0.15,
@@ -220,12 +220,14 @@ class ErrorDrivenTask(LearningTask):
         rules: Sequence[PlasticityRule],
         parameters: TaskParameters,
         *,
-        trial_seed: int,
+        seed: int,
+        trial: int = 0,
         record_traces: bool = False,
     ) -> list[TrialResult]:
         """Simulate one trial of every rule; see :class:`LearningTask`."""
         if not isinstance(parameters, ErrorDrivenParameters):
             raise TypeError(f"not parameters of this learning task: {type(parameters).__name__}")
+        trial_seed = seed + trial
         stimulus = Stimulus.draw(parameters, trial_seed)
         results: list[TrialResult] = []
         for first in range(0, len(rules), _MAX_RULES_PER_SIMULATION):

@@ -34,9 +34,7 @@ def rows() -> Iterator[Row]:
 
     def seconds_per_rule(texts: list[str]) -> float:
         rules = [PlasticityRule.parse(task.signature, [text]) for text in texts]
-        seconds = seconds_of(
-            lambda: task.simulate_trial(rules, parameters, seed=seed), REPETITIONS
-        )
+        seconds = seconds_of(lambda: task.simulate_trial(rules, parameters, seed=seed), REPETITIONS)
         return seconds / len(rules)
 
     for text, authors_s in AUTHORS.items():

@@ -168,11 +168,10 @@ def _hidden_and_visible(html: str) -> dict[str, str | list[str]]:
 
 
 @pytest.fixture
-def queue(valkey, settings) -> Iterator[Callable[[], list[int]]]:
+def queue(valkey) -> Iterator[Callable[[], list[int]]]:
     """Return a function that lists the runs which messages in the broker ask workers for."""
     from e2l_site.celery import app
 
-    settings.SETTINGS_MODULE = "e2l_site.settings"  # overridden settings forget it
     former = app.conf.broker_url
     app.conf.broker_url = f"redis+socket://{urlsplit(valkey).path}?virtual_host=0"
     app.amqp.__dict__.pop("producer_pool", None)

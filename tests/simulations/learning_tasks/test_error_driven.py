@@ -140,7 +140,7 @@ def test_a_trial_is_what_an_independent_model_computes(text, function):
     parameters = PAPER.task_parameters.with_changes(
         {"t_sim_ms": 400.0, "dt_ms": 0.1, "split_slices": False}
     )
-    (result,) = TASK.simulate_trial(rules(text), parameters, trial_seed=99, record_traces=True)
+    (result,) = TASK.simulate_trial(rules(text), parameters, seed=99, record_traces=True)
     value, weights, teacher_weights = simulated_step_by_step(function, parameters, 99)
     assert result.value == pytest.approx(value, rel=1e-9)
     traces = result.traces.arrays
@@ -156,42 +156,39 @@ TEXTS = ("(v - u)*s", "2*(v - u)*s", "s", "0.1", "u/(s - s)", "v*s - u*s", "(v -
 
 
 def test_values_are_the_same_alone_in_batches_at_any_position_and_with_traces():
-    batch = TASK.simulate_trial(rules(*TEXTS), SHORT, trial_seed=7)
-    reverse = TASK.simulate_trial(rules(*TEXTS[::-1]), SHORT, trial_seed=7)[::-1]
-    traced = TASK.simulate_trial(rules(*TEXTS), SHORT, trial_seed=7, record_traces=True)
-    many = TASK.simulate_trial(rules(*TEXTS) * 12, SHORT, trial_seed=7)
+    batch = TASK.simulate_trial(rules(*TEXTS), SHORT, seed=7)
+    reverse = TASK.simulate_trial(rules(*TEXTS[::-1]), SHORT, seed=7)[::-1]
+    traced = TASK.simulate_trial(rules(*TEXTS), SHORT, seed=7, record_traces=True)
+    many = TASK.simulate_trial(rules(*TEXTS) * 12, SHORT, seed=7)
     for index, text in enumerate(TEXTS):
-        (alone,) = TASK.simulate_trial(rules(text), SHORT, trial_seed=7)
+        (alone,) = TASK.simulate_trial(rules(text), SHORT, seed=7)
         assert alone == batch[index] == reverse[index] == many[index] == many[7 * 11 + index]
         assert alone.value == traced[index].value
 
 
 def test_trials_differ():
     values = {
-        TASK.simulate_trial(rules("(v - u)*s"), SHORT, trial_seed=seed)[0].value
-        for seed in range(5)
+        TASK.simulate_trial(rules("(v - u)*s"), SHORT, seed=seed)[0].value for seed in range(5)
     }
     assert len(values) == 5
 
 
 def test_rules_without_bounds_have_a_reason_and_leave_the_others_alone():
     texts = ("u/(s - s)", "(v - u)*s", "(v - u)**3*s*1e20")
-    wild, tame, explosive = TASK.simulate_trial(rules(*texts), SHORT, trial_seed=1)
+    wild, tame, explosive = TASK.simulate_trial(rules(*texts), SHORT, seed=1)
     for result in (wild, explosive):
         assert result.value is None
         assert result.reason is Reason.NOT_FINITE
         assert result.detail
     assert math.isfinite(tame.value)
-    assert tame == TASK.simulate_trial(rules(texts[1]), SHORT, trial_seed=1)[0]
-    for result in TASK.simulate_trial(rules(texts[0], texts[2]), SHORT, trial_seed=1):
+    assert tame == TASK.simulate_trial(rules(texts[1]), SHORT, seed=1)[0]
+    for result in TASK.simulate_trial(rules(texts[0], texts[2]), SHORT, seed=1):
         assert result.reason is Reason.NOT_FINITE
 
 
 def test_traces_show_what_happened():
     parameters = SHORT.with_changes({"rho_hz": 1e4, "delta_mv": 5.0})
-    (result,) = TASK.simulate_trial(
-        rules("(v - u)*s"), parameters, trial_seed=3, record_traces=True
-    )
+    (result,) = TASK.simulate_trial(rules("(v - u)*s"), parameters, seed=3, record_traces=True)
     arrays = result.traces.arrays
     assert arrays["times_ms"].tolist() == list(range(1, 301))
     assert arrays["student_potential_mv"].shape == arrays["teacher_potential_mv"].shape == (300,)
@@ -210,9 +207,7 @@ def test_traces_show_what_happened():
 
 def test_the_weights_of_the_teacher_are_learned_in_the_demo():
     parameters = TASK.presets["demo"].task_parameters.with_changes({"t_sim_ms": 20_000.0})
-    (result,) = TASK.simulate_trial(
-        rules("(v - u)*s"), parameters, trial_seed=4, record_traces=True
-    )
+    (result,) = TASK.simulate_trial(rules("(v - u)*s"), parameters, seed=4, record_traces=True)
     arrays = result.traces.arrays
     np.testing.assert_allclose(
         arrays["weights_pa"][-1], arrays["teacher_weights_pa"], rtol=0, atol=3.0
@@ -228,9 +223,7 @@ def test_rate_extremes_and_a_single_input_are_simulated():
         {"input_rate_max_hz": 5000.0, "dt_ms": 1.0, "split_slices": False},
         {"t_sim_ms": 20.0, "target_interval_ms": 20.0},
     ):
-        (result,) = TASK.simulate_trial(
-            rules("(v - u)*s"), SHORT.with_changes(changes), trial_seed=5
-        )
+        (result,) = TASK.simulate_trial(rules("(v - u)*s"), SHORT.with_changes(changes), seed=5)
         assert result.value <= 0.0
 
 
@@ -258,8 +251,8 @@ def test_impossible_parameters_have_messages(changes, name, message):
 def test_memory_is_flat_over_many_evaluations():
     batch = rules(*(f"{1 + 0.1 * index:g}*(v - u)*s" for index in range(8)))
     for seed in range(5):
-        TASK.simulate_trial(batch, SHORT, trial_seed=seed)
+        TASK.simulate_trial(batch, SHORT, seed=seed)
     before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for seed in range(200):
-        TASK.simulate_trial(batch, SHORT, trial_seed=seed)
+        TASK.simulate_trial(batch, SHORT, seed=seed)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb < 10_000

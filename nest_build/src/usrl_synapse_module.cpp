@@ -1,0 +1,46 @@
+/*
+ *  usrl_synapse_module.cpp
+ *
+ *  This file is part of e2l.
+ *
+ *  e2l is free software: you can redistribute it and/or modify it under the terms of the GNU
+ *  General Public License as published by the Free Software Foundation, either version 3 of the
+ *  License, or (at your option) any later version. It is distributed in the hope that it will be
+ *  useful, but WITHOUT ANY WARRANTY; without even the implied warranty of MERCHANTABILITY or
+ *  FITNESS FOR A PARTICULAR PURPOSE. See <https://www.gnu.org/licenses/> for the licence.
+ */
+
+#include "iaf_psc_exp_escape.h"
+#include "nest_headers.h"
+#include "rule_registry.h"
+#include "usrl_synapse.h"
+#include "usrl_trial_neuron.h"
+#include "usrl_trial_synapse.h"
+
+namespace e2l
+{
+
+class UsrlSynapseModule : public nest::NESTExtensionInterface
+{
+public:
+  void
+  initialize() override
+  {
+    register_iaf_psc_exp_escape( "iaf_psc_exp_escape" );
+    register_usrl_synapse( "usrl_synapse" );
+    register_usrl_trial_neuron( "usrl_trial_neuron" );
+    register_usrl_trial_synapse( "usrl_trial_synapse" );
+  }
+};
+
+} // namespace e2l
+
+// NEST finds a module by the name of this object.
+extern "C" __attribute__( ( visibility( "default" ) ) ) e2l::UsrlSynapseModule usrl_synapse_module_LTX_module;
+e2l::UsrlSynapseModule usrl_synapse_module_LTX_module;
+
+extern "C" __attribute__( ( visibility( "default" ) ) ) void
+set_rule_compiler( const e2l::RuleCompiler compiler )
+{
+  e2l::RuleRegistry::instance().set_compiler( compiler );
+}
