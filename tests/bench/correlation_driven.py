@@ -1,0 +1,101 @@
+"""One trial of the correlation-driven learning task with the paper's parameters (100 s at 0.1 ms,
+1000 inputs) on one core, as time per rule: a single rule, and eight and 32 rules in one simulation;
+everything from drawing the inputs to the value is in it. Compared with the authors' code on one
+core of a comparable machine, and with a loop in C++ that does the same arithmetic without NEST.
+What NEST adds: every source is asked for its spikes in each of 100 000 time slices, which all
+rules of a simulation share; the rest is the delivery of spikes, one by one, and the reading of
+weights."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nest_build.rules import PlasticityRule
+from simulations.learning_tasks import get_learning_task
+from simulations.learning_tasks._correlation_driven_inputs import draw_inputs
+from simulations.learning_tasks._correlation_driven_simulation import emission_steps
+from tests.bench import Row, seconds_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TITLE = "A trial of the correlation-driven learning task"
+REPETITIONS = 3
+BATCH = 8
+BOUNDS_S = {1: None, BATCH: 0.35, 32: 0.15}
+AUTHORS_S = 12.0
+LOOP_BOUND = 12
+
+
+def rows() -> Iterator[Row]:
+    """Measure a rule alone, two batches, and the loop without NEST."""
+    task = get_learning_task("correlation-driven")
+    preset = task.presets["paper"]
+    parameters = preset.task_parameters
+
+    measured = {}
+    for n_rules, bound_s in BOUNDS_S.items():
+        # Constants that hardly matter make different rules of the same cost.
+        rules = [
+            PlasticityRule.parse(task.signature, (f"{1 + 0.01 * k:g}*(w*E - w - E)", "E - w"))
+            for k in range(n_rules)
+        ]
+        measured[n_rules] = (
+            seconds_of(
+                lambda rules=rules: task.simulate_trial(rules, parameters, seed=preset.seed),
+                REPETITIONS,
+            )
+            / n_rules
+        )
+        yield Row(
+            "`w*E - w - E`, `E - w`" + (f", {n_rules} variants together" if n_rules > 1 else ""),
+            measured[n_rules],
+            "s",
+            bound=bound_s,
+            reference=AUTHORS_S,
+            reference_name="authors' code",
+        )
+    inputs = draw_inputs(parameters.input_statistics(), preset.seed, 0)
+    steps = emission_steps(inputs)
+    yield Row(
+        "loop without NEST",
+        seconds_without_nest(steps, parameters),
+        "s",
+        reference=measured[BATCH],
+        reference_name=f"{BATCH} variants together in NEST (at most {LOOP_BOUND} times as long)",
+    )
+
+
+def seconds_without_nest(spike_steps: list[np.ndarray], parameters: object) -> float:
+    """Compile and run the loop with the same inputs; return seconds per rule."""
+    n_steps, n_replay = round(parameters.t_sim_ms * 10), round(parameters.replay_ms * 10)
+    steps = np.concatenate(spike_steps)
+    ids = np.repeat(np.arange(len(spike_steps)), [len(train) for train in spike_steps])
+    order = np.argsort(steps, kind="stable")
+    spikes = np.column_stack([steps[order], ids[order]])
+    compiler = shutil.which("c++") or shutil.which("g++") or "clang++"
+    with tempfile.TemporaryDirectory() as folder:
+        program, data = Path(folder) / "limit", Path(folder) / "inputs"
+        header = np.array([len(spike_steps), n_steps, n_replay], dtype=np.int64)
+        data.write_bytes(header.tobytes() + spikes.astype(np.int64).tobytes())
+        source = Path(__file__).with_name("correlation_driven_limit.cpp")
+        subprocess.run(
+            [
+                *(compiler, "-std=c++20", "-O3", "-DNDEBUG", "-ffp-contract=off"),
+                *(str(source), "-o", str(program)),
+            ],
+            check=True,
+        )
+        measured = []
+        for _ in range(REPETITIONS):
+            answer = subprocess.run(
+                [str(program), str(data), str(BATCH)], check=True, capture_output=True, text=True
+            )
+            measured.append(float(answer.stdout.split()[0]))
+    return min(measured)
