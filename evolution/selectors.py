@@ -8,10 +8,10 @@ from django.db.models import Case, Count, F, OuterRef, Q, QuerySet, Subquery, Su
 from django.utils import timezone
 
 from evolution.enums import ExperimentState
-from evolution.models import Experiment, Generation, Individual, Rule, Run
+from evolution.models import Evaluation, Experiment, Generation, Individual, Rule, Run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from evolution.serializers import (
         ExperimentMessage,
@@ -189,6 +189,20 @@ def improvements(experiment: Experiment) -> QuerySet[Generation]:
         .defer("run__engine_state", "champion__genome")
         .order_by("-created_at", "-pk")
     )
+
+
+def baseline_evaluations(experiment: Experiment, keys: Iterable[str]) -> dict[str, Evaluation]:
+    """Return what is known of rules in the trials of an experiment, by the rules' keys."""
+    context = (
+        Individual.objects.filter(run__experiment=experiment, evaluation__isnull=False)
+        .order_by("-pk")
+        .values("evaluation__context")[:1]
+    )
+    evaluations = Evaluation.objects.filter(context=Subquery(context), rule__key__in=list(keys))
+    return {
+        evaluation.rule.key: evaluation
+        for evaluation in evaluations.select_related("rule").defer("detail")
+    }
 
 
 def champion(experiment: Experiment) -> Individual | None:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import secrets
-import subprocess
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from e2l_site import private_valkey
+from tests.broker import private_broker
 from tests.chromium import find_chromium
 
 if TYPE_CHECKING:
@@ -21,22 +19,8 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Start a private Valkey for this session; yields its URL in the form of ``REDIS_URL``."""
-    data_dir = tmp_path_factory.mktemp("valkey-data")
-    socket_path = tmp_path_factory.mktemp("vk") / "v.sock"
-    directory = private_valkey.prepare(socket_path, data_dir)
-    command = private_valkey.server_command(socket_path, directory)
-    with (data_dir / "valkey.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        deadline = time.monotonic() + 20
-        while not private_valkey.answers(socket_path):
-            assert process.poll() is None, (data_dir / "valkey.log").read_text()
-            assert time.monotonic() < deadline, "the private Valkey did not answer in 20 s"
-            time.sleep(0.02)
-        yield f"unix://{socket_path}?db=0"
-    finally:
-        process.terminate()
-        process.wait(10)
+    with private_broker(tmp_path_factory.mktemp("valkey")) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from simulations.parameters import TaskParameters
 
 
+# Equivalent forms of one rule differ in the last digits of their fitness, relatively by less.
+_EQUIVALENT_FORMS = 1e-9
+
+
 @dataclass(frozen=True)
 class RunSetup:
     """What stays the same over the generations of a run."""
@@ -40,6 +44,7 @@ class RunSetup:
     task_parameters: TaskParameters
     evolution_parameters: EvolutionParameters
     context: EvaluationContext
+    has_begun: bool
     #: Fitness of the best baseline rule in the same trials, where a run stops there.
     baseline_fitness: float | None = None
 
@@ -95,6 +100,7 @@ def load_setup(run_id: int) -> RunSetup | None:
         context=evaluations.get_or_create_context(
             experiment.learning_task, task_parameters, experiment.seed
         ),
+        has_begun=run.pending_generation is not None,
     )
 
 
@@ -228,9 +234,12 @@ def _is_improvement(run: Run, selection: Selection) -> bool:
 
 def _stop_reason(setup: RunSetup, selection: Selection) -> StopReason | None:
     parameters = setup.evolution_parameters
-    for target in (parameters.target_fitness, setup.baseline_fitness):
-        if target is not None and selection.champion_fitness >= target > -math.inf:
-            return StopReason.TARGET
+    targets = [parameters.target_fitness]
+    if setup.baseline_fitness is not None:
+        baseline = setup.baseline_fitness
+        targets.append(baseline - _EQUIVALENT_FORMS * abs(baseline))
+    if any(target is not None and selection.champion_fitness >= target for target in targets):
+        return StopReason.TARGET
     if selection.generation >= parameters.n_generations:
         return StopReason.GENERATIONS
     return None

@@ -158,8 +158,11 @@ class _Slice:
 
     def work(self, slice_s: float) -> None:
         deadline = time.monotonic() + slice_s
-        if self._setup.evolution_parameters.stop_at_baseline:
-            self._setup = replace(self._setup, baseline_fitness=self._baseline_fitness())
+        # Pages compare with the baselines in any case; a run that stops there waits for them.
+        if not self._setup.has_begun or self._setup.evolution_parameters.stop_at_baseline:
+            baseline_fitness = self._baseline_fitness()
+            if self._setup.evolution_parameters.stop_at_baseline:
+                self._setup = replace(self._setup, baseline_fitness=baseline_fitness)
         claims = self._claim()
         while True:
             if claims:
@@ -211,8 +214,11 @@ class _Slice:
             self._wake_others(evaluation.pk for evaluation in hopeless)
         return [evaluation for evaluation in free if evaluation.attempts < MAX_ATTEMPTS]
 
-    def _baseline_fitness(self) -> float:
-        """Return the fitness of the best baseline rule, which is evaluated like any other."""
+    def _baseline_fitness(self) -> float | None:
+        """Return the fitness of the best baseline rule, None if no baseline has one.
+
+        Baselines are evaluated like all other rules.
+        """
         setup = self._setup
         task = setup.learning_task
         rules = {
@@ -228,10 +234,8 @@ class _Slice:
             )
             missing = [e for e in known.values() if not e.is_settled(setup.n_trials)]
             if not missing:
-                return max(
-                    (e.fitness(setup.n_trials, task.aggregate) for e in known.values()),
-                    default=math.inf,
-                )
+                fitness = [e.fitness(setup.n_trials, task.aggregate) for e in known.values()]
+                return max(filter(math.isfinite, fitness), default=None)
             claims = evaluations.claim(
                 self._not_hopeless(missing),
                 parsed,

@@ -153,9 +153,15 @@ def _history_rows(experiment: Experiment, *, n_branches: int) -> Iterator[list[A
 
 
 def _known_rules(experiment: Experiment, champion: Individual | None) -> list[dict[str, Any]]:
-    return presentation.known_rules(
+    known = presentation.known_rules(
         experiment.learning_task_name, tuple(champion.rule.expressions) if champion else None
     )
+    evaluations = selectors.baseline_evaluations(experiment, [item["key"] for item in known])
+    fitness_of = {
+        key: presentation.fitness_of(experiment, evaluation)
+        for key, evaluation in evaluations.items()
+    }
+    return [{**item, "fitness": fitness_of.get(item["key"])} for item in known]
 
 
 def _experiment(pk: int) -> Experiment:

@@ -16,7 +16,7 @@ from simulations.learning_tasks import get_learning_task
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from evolution.models import Experiment, Individual
+    from evolution.models import Evaluation, Experiment, Individual
     from evolution.serializers import ExperimentMessage
 
 
@@ -180,6 +180,14 @@ def parameter_groups(experiment: Experiment) -> list[dict[str, Any]]:
     return [{"heading": heading, "rows": rows} for heading, rows in groups.items()]
 
 
+def fitness_of(experiment: Experiment, evaluation: Evaluation) -> float | None:
+    """Return the fitness of an evaluated rule in an experiment's trials, None if it has none."""
+    n_trials = experiment.task_parameters["n_trials"]
+    if evaluation.n_trials_done < n_trials:
+        return None
+    return evaluation.fitness(n_trials, experiment.learning_task.aggregate)
+
+
 @lru_cache(maxsize=256)
 def known_rules(
     learning_task_name: str, expressions: tuple[str, ...] | None
@@ -195,6 +203,7 @@ def known_rules(
             "name": baseline.name,
             "reference": baseline.reference,
             "mathml": known.mathml,
+            "key": known.canonical().key,
             "is_same": rule is not None and rule.is_positive_multiple_of(known),
         }
         for baseline in learning_task.baselines

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.bench import Row
-from tests.evolution.processes import Site, private_broker
+from tests.broker import private_broker
+from tests.evolution.processes import Site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

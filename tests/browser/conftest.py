@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import sync_playwright
 
+from tests.broker import private_broker
 from tests.browser.site import CHROMIUM_ARGUMENTS, Site
 
 if TYPE_CHECKING:
@@ -20,15 +21,20 @@ PASSWORD = "a long enough one"
 
 
 @pytest.fixture(scope="session")
-def site(valkey: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Start a fresh site: no account, no experiment."""
-    site = Site.create(tmp_path_factory.mktemp("site-data"), valkey)
-    try:
-        site.start_workers(2)
-        site.start_web()
-        yield site
-    finally:
-        site.kill_all()
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Start a fresh site: no account, no experiment.
+
+    It has a broker of its own: its workers would take the messages of other tests.
+    """
+    directory = tmp_path_factory.mktemp("site")
+    with private_broker(directory) as valkey:
+        site = Site.create(tmp_path_factory.mktemp("site-data"), valkey)
+        try:
+            site.start_workers(2)
+            site.start_web()
+            yield site
+        finally:
+            site.kill_all()
 
 
 @pytest.fixture(scope="session")

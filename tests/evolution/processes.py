@@ -6,12 +6,10 @@ import json
 import os
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from e2l_site import private_valkey
 from e2l_site.locations import PROJECT_ROOT
 
 if TYPE_CHECKING:
@@ -85,25 +83,6 @@ class Site:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-@contextmanager
-def private_broker(directory: Path) -> Iterator[str]:
-    """Start a Valkey of the site's own and yield its URL."""
-    socket_path = directory / "vk" / "v.sock"
-    data = private_valkey.prepare(socket_path, directory)
-    with (directory / "valkey.log").open("wb") as log:
-        process = subprocess.Popen(
-            private_valkey.server_command(socket_path, data), stdout=log, stderr=log
-        )
-    try:
-        while not private_valkey.answers(socket_path):
-            assert process.poll() is None, (directory / "valkey.log").read_text()
-            time.sleep(0.02)
-        yield f"unix://{socket_path}?db=0"
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 def children(process: subprocess.Popen[Any]) -> list[int]:
