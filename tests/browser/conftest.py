@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, BrowserContext, Page
 
+# Package scope: Playwright keeps an event loop running in this thread, in which other tests cannot
+# start theirs, and the site's workers are not needed any more.
 USER = "ann"
 PASSWORD = "a long enough one"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Start a fresh site: no account, no experiment.
 
@@ -37,7 +39,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             site.kill_all()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser(chromium_path: Path) -> Iterator[Browser]:
     """Start a Chromium without a window."""
     with sync_playwright() as playwright:
@@ -48,7 +50,7 @@ def browser(chromium_path: Path) -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def signed_in(site: Site, browser: Browser) -> dict:
     """Go in through the one-time link; return the cookies of the signed-in browser."""
     link = site.first_link()

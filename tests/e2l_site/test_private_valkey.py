@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from e2l_site import broker, private_valkey
+from tests.broker import private_broker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,12 +17,16 @@ if TYPE_CHECKING:
 
 @pytest.mark.integration
 def test_messages_of_a_killed_worker_are_put_back(
-    valkey: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    with private_broker(tmp_path) as valkey:
+        monkeypatch.setenv("REDIS_URL", valkey)
+        take_and_put_back(broker.broker_url())
+
+
+def take_and_put_back(url: str) -> None:
     from kombu import Connection
 
-    monkeypatch.setenv("REDIS_URL", valkey)
-    url = broker.broker_url()
     with Connection(url) as connection:
         connection.SimpleQueue("put-back").put({"run": 1})
     # It takes the message, and dies before it acknowledges it.
