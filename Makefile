@@ -9,7 +9,7 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	&& echo $$python && break; done)
 endif
 
-.PHONY: help python setup up worker test lint format bench clean
+.PHONY: help python setup modules up worker test lint format bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -23,6 +23,10 @@ python:
 
 setup: python ## virtual environment, locked requirements, NEST modules, database, static files
 	@"$(PYTHON)" -m e2l_site.bootstrap setup
+
+modules: python ## build the NEST modules for PyNEST scripts outside this application, and say how to load them
+	@"$(PYTHON)" -m e2l_site.bootstrap modules
+	@exec .venv/bin/python -m nest_build paths
 
 up: python ## set up what is missing, then serve http://127.0.0.1:PORT (default 8000) with workers until Ctrl-C
 	@"$(PYTHON)" -m e2l_site.bootstrap up --port "$(PORT)"

@@ -269,7 +269,7 @@ def _terminate(signal_number: int, frame: FrameType | None) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the set-up for one command of the Makefile; return the exit code."""
     parser = argparse.ArgumentParser(prog="e2l_site.bootstrap", description=__doc__)
-    parser.add_argument("command", choices=("setup", "up", "worker", "test"))
+    parser.add_argument("command", choices=("setup", "modules", "up", "worker", "test"))
     parser.add_argument("--port", default="8000", help="port that `up` is going to serve")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _terminate)

@@ -13,6 +13,7 @@ from rich.console import Console
 from nest_build.rules import PlasticityRule, RuleSyntaxError
 from simulations.learning_tasks import (
     LearningTask,
+    LearningTaskSettingError,
     Preset,
     UnknownLearningTask,
     get_learning_task,
@@ -39,9 +40,11 @@ class LearningTaskCommand(BaseCommand):
     requires_system_checks: typing.ClassVar[list[str]] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "task", metavar="TASK", help=f"Learning task: {', '.join(learning_task_names())}."
-        )
+        try:
+            names = ", ".join(learning_task_names())
+        except LearningTaskSettingError as error:
+            parser.error(str(error))
+        parser.add_argument("task", metavar="TASK", help=f"Learning task: {names}.")
         parser.add_argument(
             "--preset", default="demo", help="Preset of parameters (default: demo)."
         )

@@ -52,6 +52,9 @@ def test_a_missing_compiler_is_one_clear_sentence(copy):
     assert stderr.startswith("No C++ compiler was found")
     assert stderr.count("\n") == 1
     assert finish(start(copy, "status"))[0] == 1
+    code, stderr = finish(start(copy, "paths"))
+    assert code == 1
+    assert stderr.startswith("The NEST modules have not been built")
 
 
 def test_modules_are_built_once_and_rebuilt_when_a_source_changes(copy):

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import nest_build
+
 pytestmark = pytest.mark.nest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,3 +49,25 @@ def test_a_module_without_rule_compiler_says_so():
     assert result.returncode == 1
     assert "BadProperty" in result.stderr
     assert "has not been compiled" in result.stderr
+
+
+def test_printed_paths_are_what_nest_installs():
+    printed = subprocess.run(
+        [sys.executable, "-m", "nest_build", "paths"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    paths = printed.stdout.splitlines()
+    assert [Path(path).name for path in paths] == list(nest_build.MODULES)
+    assert str(ROOT) in printed.stderr
+    # The lines of the hint, with the path alone for the module that has no rules.
+    hint = "\n".join(re.findall(r"^  (.*)$", printed.stderr, re.MULTILINE))
+    assert "nest.Install(nest_build.module_path(" in hint
+    result = run_script(
+        f"{hint}\nnest.Install({paths[-1]!r})\n"
+        "nest.SetDefaults('us_sympy_synapse', {'expr': 'v - u'})\n"
+        "nest.CopyModel('stdp_homeostatic_synapse', 'copy')\n"
+    )
+    assert result.returncode == 0, result.stderr

@@ -13,7 +13,7 @@ import pytest
 from nest_build.rules import PlasticityRule
 from simulations import kernel
 from simulations.evaluation import evaluate_rules
-from simulations.learning_tasks import Reason, get_learning_task
+from simulations.learning_tasks import get_learning_task
 from simulations.learning_tasks._correlation_driven_inputs import (
     InputStatistics,
     draw_inputs,
@@ -25,6 +25,7 @@ from simulations.learning_tasks._correlation_driven_simulation import (
     leaky_sum,
 )
 from simulations.parameters import ParameterError
+from tests.simulations.learning_tasks.contract import LearningTaskContract
 
 pytestmark = pytest.mark.nest
 
@@ -189,36 +190,16 @@ def test_replay_is_what_nest_simulates(scale):
 
 # ------------------------------------------------------------------ contract
 
-TEXTS = (
-    CHAMPION_9,
-    CHAMPION_18,
-    HOMEOSTATIC,
-    ADDITIVE,
-    ("0", "0"),
-    ("-1/(E - E)", "E"),
-    ("E/0", "0/0"),
-    ("1", "w**E"),
-)
 
-
-def test_values_are_the_same_alone_in_batches_at_any_position_and_with_traces():
-    batch = TASK.simulate_trial(rules(*TEXTS), SHORT, seed=7, trial=1)
-    reverse = TASK.simulate_trial(rules(*TEXTS[::-1]), SHORT, seed=7, trial=1)[::-1]
-    traced = TASK.simulate_trial(rules(*TEXTS), SHORT, seed=7, trial=1, record_traces=True)
-    many = TASK.simulate_trial(rules(*TEXTS) * 9, SHORT, seed=7, trial=1)
-    for index, texts in enumerate(TEXTS):
-        (alone,) = TASK.simulate_trial(rules(texts), SHORT, seed=7, trial=1)
-        assert alone == batch[index] == reverse[index] == many[index] == many[8 * 8 + index]
-        assert alone.value == traced[index].value
-    assert len({result.value for result in batch}) >= 6
-
-
-def test_trials_and_seeds_differ():
-    values = {
-        TASK.simulate_trial(rules(CHAMPION_9), SHORT, seed=seed, trial=trial)[0].value
-        for seed, trial in ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1))
-    }
-    assert len(values) == 5
+class TestContract(LearningTaskContract):
+    task = TASK
+    parameters = SHORT
+    longer = {"t_sim_ms": 6000.0}
+    tame = (
+        *(CHAMPION_9, CHAMPION_18, HOMEOSTATIC, ADDITIVE),
+        *(("0", "0"), ("1", "w**E"), ("E/0", "0/0")),
+    )
+    wild = (("-1/(E - E)", "E"),)
 
 
 def test_initial_weights_are_drawn_for_each_trial():
@@ -227,15 +208,6 @@ def test_initial_weights_are_drawn_for_each_trial():
     assert np.mean(weights) == pytest.approx(mean, abs=4 * 0.1 / math.sqrt(2000))
     assert np.std(weights) == pytest.approx(0.1, rel=0.1)
     assert SHORT.with_changes({"initial_weights": "fixed"}).initial_weight(8, 3) == 0.5
-
-
-def test_rules_without_bounds_have_a_reason_and_leave_the_others_alone():
-    wild, tame = TASK.simulate_trial(rules(("-1/(E - E)", "E"), CHAMPION_9), SHORT, seed=1)
-    assert wild.value is None
-    assert wild.reason is Reason.NOT_FINITE
-    assert wild.detail
-    assert math.isfinite(tame.value)
-    assert tame == TASK.simulate_trial(rules(CHAMPION_9), SHORT, seed=1)[0]
 
 
 def test_homeostatic_rule_gives_the_weights_of_the_homeostatic_synapse():

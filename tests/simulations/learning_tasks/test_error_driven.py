@@ -12,8 +12,9 @@ import pytest
 
 from nest_build.rules import PlasticityRule
 from simulations.evaluation import evaluate_rules
-from simulations.learning_tasks import Reason, get_learning_task
+from simulations.learning_tasks import get_learning_task
 from simulations.parameters import ParameterError
+from tests.simulations.learning_tasks.contract import LearningTaskContract
 
 pytestmark = pytest.mark.nest
 
@@ -152,38 +153,12 @@ def test_a_trial_is_what_an_independent_model_computes(text, function):
 # ------------------------------------------------------------------ contract
 
 
-TEXTS = ("(v - u)*s", "2*(v - u)*s", "s", "0.1", "u/(s - s)", "v*s - u*s", "(v - u)**3*s*1e20")
-
-
-def test_values_are_the_same_alone_in_batches_at_any_position_and_with_traces():
-    batch = TASK.simulate_trial(rules(*TEXTS), SHORT, seed=7)
-    reverse = TASK.simulate_trial(rules(*TEXTS[::-1]), SHORT, seed=7)[::-1]
-    traced = TASK.simulate_trial(rules(*TEXTS), SHORT, seed=7, record_traces=True)
-    many = TASK.simulate_trial(rules(*TEXTS) * 12, SHORT, seed=7)
-    for index, text in enumerate(TEXTS):
-        (alone,) = TASK.simulate_trial(rules(text), SHORT, seed=7)
-        assert alone == batch[index] == reverse[index] == many[index] == many[7 * 11 + index]
-        assert alone.value == traced[index].value
-
-
-def test_trials_differ():
-    values = {
-        TASK.simulate_trial(rules("(v - u)*s"), SHORT, seed=seed)[0].value for seed in range(5)
-    }
-    assert len(values) == 5
-
-
-def test_rules_without_bounds_have_a_reason_and_leave_the_others_alone():
-    texts = ("u/(s - s)", "(v - u)*s", "(v - u)**3*s*1e20")
-    wild, tame, explosive = TASK.simulate_trial(rules(*texts), SHORT, seed=1)
-    for result in (wild, explosive):
-        assert result.value is None
-        assert result.reason is Reason.NOT_FINITE
-        assert result.detail
-    assert math.isfinite(tame.value)
-    assert tame == TASK.simulate_trial(rules(texts[1]), SHORT, seed=1)[0]
-    for result in TASK.simulate_trial(rules(texts[0], texts[2]), SHORT, seed=1):
-        assert result.reason is Reason.NOT_FINITE
+class TestContract(LearningTaskContract):
+    task = TASK
+    parameters = SHORT
+    longer = {"t_sim_ms": 600.0}
+    tame = (("(v - u)*s",), ("2*(v - u)*s",), ("s",), ("0.1",), ("v*s - u*s",))
+    wild = (("u/(s - s)",), ("(v - u)**3*s*1e20",))
 
 
 def test_traces_show_what_happened():
