@@ -178,7 +178,7 @@ class ErrorDrivenTask(LearningTask):
             task_parameters=ErrorDrivenParameters(
                 n_trials=3, t_sim_ms=5000.0, dt_ms=0.1, split_slices=False
             ),
-            seed=1235,
+            seed=8,
             validation_seed=817818273,
             n_runs=2,
             evolution={
