@@ -6,6 +6,9 @@
   if (!container) return;
   const scaleButtons = [...document.querySelectorAll("[data-plot-scale]")];
   const KEY = "e2l-plot-scale";
+  const SUPERSCRIPTS = {
+    "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹",
+  };
 
   let views = null;
   let figure = null;
@@ -117,7 +120,7 @@
       const count = Math.floor(end / step) - first + 1;
       return Array.from({ length: count }, (_, i) => Number(((first + i) * step).toPrecision(12)));
     }
-    const mantissas = decades > 3 ? [1] : [1, 2, 5];
+    const mantissas = decades > 3 ? [1] : decades > 1.2 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 7];
     const every = Math.ceil(decades / 8);
     const ticks = [];
     for (let power = Math.floor(Math.log10(start)); 10 ** power <= end; power += 1) {
@@ -127,10 +130,21 @@
     return ticks.filter((tick) => tick >= start && tick <= end);
   }
 
+  // BokehJS's own labels are rounded to powers of ten where it takes the ticks for decades.
+  function logLabel(tick) {
+    const power = Math.floor(Math.log10(tick) + 1e-9);
+    if (power >= -3 && power < 5) return String(tick);
+    const mantissa = Number((tick / 10 ** power).toPrecision(6));
+    const exponent = [...String(power)].map((digit) => SUPERSCRIPTS[digit]).join("");
+    return `${mantissa === 1 ? "" : `${mantissa}·`}10${exponent}`;
+  }
+
   function setTicks() {
     if (!isLog) return;
     const { start, end } = figure.y_range;
-    figure.left[0].ticker.ticks = logTicks(start, end);
+    const ticks = logTicks(start, end);
+    figure.left[0].major_label_overrides = new Map(ticks.map((tick) => [tick, logLabel(tick)]));
+    figure.left[0].ticker.ticks = ticks;
   }
 
   // --- colours ---

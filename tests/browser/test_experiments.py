@@ -89,6 +89,7 @@ def experiment(page: Page, site: Site, experiment_path: dict[str, str]) -> Itera
         page.get_by_role("link", name="Set up the demo").click()
         # Long enough for all tests; the last one stops it.
         page.get_by_label("Generations", exact=True).fill("10000")
+        page.get_by_label("Stop at baseline").uncheck()
         page.get_by_role("button", name="Launch").click()
         page.wait_for_url(re.compile(r"/experiments/\d+/$"))
         experiment_path["path"] = page.url.removeprefix(site.url)
@@ -149,6 +150,25 @@ def test_a_page_opened_late_shows_the_complete_history(experiment: Page, complai
         ]
         assert marks["rule"][:n_common] == [row["rule_delta_w"] for row in expected[:n_common]]
     assert complaints == []
+
+
+def test_ticks_of_the_error_axis_are_labelled_with_their_values(experiment: Page):
+    page = experiment
+    plot_of(page)
+    narrow, wide = page.evaluate(
+        """() => {
+          const plot = Bokeh.documents.at(-1).get_model_by_name("champion-fitness");
+          return [[12.5, 63], [3, 4e7]].map(([start, end]) => {
+            plot.y_range.setv({ start, end });
+            return [...plot.left[0].major_label_overrides];
+          });
+        }"""
+    )
+    assert narrow == [[15, "15"], [20, "20"], [30, "30"], [40, "40"], [50, "50"]]
+    assert wide == [
+        *([10**power, str(10**power)] for power in (1, 2, 3, 4)),
+        *([10**power, f"10{'⁵⁶⁷'[power - 5]}"] for power in (5, 6, 7)),
+    ]
 
 
 def test_the_zoom_stays_while_new_generations_arrive_and_reset_follows_again(experiment: Page):
