@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from nest_build.rules import PlasticityRule
 from simulations.learning_tasks.base import Aggregate, LearningTask, Reason
@@ -22,19 +22,26 @@ class Evaluation:
     Attributes
     ----------
     trials : tuple of float
-        Value of each trial that was simulated, in order; complete if ``reason`` is None.
+        Value of each trial that was simulated, in order; complete if ``reason`` is None and
+        the evaluation is not pruned.
     seconds : float
         Share of the simulation's wall-clock time, in s.
+    is_pruned : bool
+        Whether trials were left out because the fitness is below the bound whatever they give.
     """
 
     trials: tuple[float, ...]
     reason: Reason | None
     detail: str
     seconds: float
+    is_pruned: bool = False
 
     def fitness(self, aggregate: Aggregate) -> float | None:
-        """Return the fitness, None (read: minus infinity) where there is a reason."""
-        return None if self.reason else aggregate(self.trials)
+        """Return the fitness, None where there is a reason (read: minus infinity) or a pruning.
+
+        All that is known of a pruned fitness is that it is at most the least of the trials.
+        """
+        return None if self.reason or self.is_pruned else aggregate(self.trials)
 
 
 def evaluate_rules(
@@ -45,11 +52,42 @@ def evaluate_rules(
     seed: int,
     trials: range | None = None,
     progress: Callable[[int, int], None] | None = None,
+    bounds: Sequence[float | None] | None = None,
 ) -> list[Evaluation]:
-    """Simulate ``rules`` in every trial, all rules of a trial in one simulation.
+    """Simulate ``rules`` in every trial and return what became of each, in order.
+
+    Parameters
+    ----------
+    progress : callable, optional
+        Called with (trials done, trials in all) after each trial.
+
+    See :func:`evaluate_by_trial` for the others.
+    """
+    trials = range(parameters.n_trials) if trials is None else trials
+    evaluations: list[Evaluation] = []
+    by_trial = evaluate_by_trial(
+        learning_task, rules, parameters, seed=seed, trials=trials, bounds=bounds
+    )
+    for done, known in enumerate(by_trial, start=1):
+        evaluations = known
+        if progress is not None:
+            progress(done, len(trials))
+    return evaluations
+
+
+def evaluate_by_trial(
+    learning_task: LearningTask,
+    rules: Sequence[PlasticityRule],
+    parameters: TaskParameters,
+    *,
+    seed: int,
+    trials: range,
+    bounds: Sequence[float | None] | None = None,
+) -> Iterator[list[Evaluation]]:
+    """Simulate all rules of a trial in one simulation, trial by trial.
 
     A rule that fails in a trial is not simulated in the following ones: its fitness is
-    settled.
+    settled. So is a rule whose fitness, the least of its values, is already below its bound.
 
     Parameters
     ----------
@@ -58,43 +96,54 @@ def evaluate_rules(
     parameters : TaskParameters
     seed : int
         Seed of the experiment.
-    trials : range, optional
-        Which trials; by default ``range(parameters.n_trials)``.
-    progress : callable, optional
-        Called with (trials done, trials in all) after each trial.
+    trials : range
+        Which trials.
+    bounds : sequence of float or None, optional
+        One per rule: fitness below which its exact value does not matter. A rule gets no further
+        trials as soon as one of its values is below its bound (not where it is equal), provided
+        that the least value is the fitness (``Aggregate.MIN``); from a mean nothing follows, and
+        bounds are ignored.
 
-    Returns
-    -------
+    Yields
+    ------
     list of Evaluation
-        One per rule, in order.
+        After each trial what is known of each rule, in order.
     """
-    trials = range(parameters.n_trials) if trials is None else trials
-    values: list[list[float]] = [[] for _ in rules]
-    reasons: list[tuple[Reason, str] | None] = [None for _ in rules]
-    seconds = [0.0 for _ in rules]
+    if bounds is None or learning_task.aggregate is not Aggregate.MIN:
+        bounds = [None for _ in rules]
+    elif len(bounds) != len(rules):
+        raise ValueError(f"There are {len(rules)} rules, but {len(bounds)} bounds.")
+    evaluations = [Evaluation((), None, "", 0.0) for _ in rules]
     for done, trial in enumerate(trials, start=1):
-        alive = [index for index, reason in enumerate(reasons) if reason is None]
+        alive = [
+            index
+            for index, known in enumerate(evaluations)
+            if known.reason is None and not known.is_pruned
+        ]
         if not alive:
-            break
+            return
         start = time.perf_counter()
         results = learning_task.simulate_trial(
             [rules[index] for index in alive], parameters, seed=seed, trial=trial
         )
         share = (time.perf_counter() - start) / len(alive)
         for index, result in zip(alive, results, strict=True):
-            seconds[index] += share
+            known = evaluations[index]
+            seconds = known.seconds + share
             if result.value is None or not math.isfinite(result.value):
-                reasons[index] = (result.reason or Reason.NOT_FINITE, result.detail)
-            else:
-                values[index].append(result.value)
-        if progress is not None:
-            progress(done, len(trials))
-    return [
-        Evaluation(
-            trials=tuple(values[index]),
-            reason=reasons[index][0] if reasons[index] else None,
-            detail=reasons[index][1] if reasons[index] else "",
-            seconds=seconds[index],
-        )
-        for index in range(len(rules))
-    ]
+                evaluations[index] = replace(
+                    known,
+                    reason=result.reason or Reason.NOT_FINITE,
+                    detail=result.detail,
+                    seconds=seconds,
+                )
+                continue
+            bound = bounds[index]
+            evaluations[index] = replace(
+                known,
+                trials=(*known.trials, result.value),
+                seconds=seconds,
+                # After the last trial nothing is left out: the fitness is known.
+                is_pruned=bound is not None and result.value < bound and done < len(trials),
+            )
+        yield list(evaluations)
