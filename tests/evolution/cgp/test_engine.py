@@ -2,132 +2,54 @@
 
 from __future__ import annotations
 
-import json
 import math
-from typing import Any
 
-import numpy as np
 import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
 
-from evolution.cgp.engine import Engine
-from evolution.cgp.hal import cgp
+from evolution.cgp.encoding import EncodingError
+from evolution.cgp.engine import Engine, Question
 from evolution.cgp.parameters import EvolutionParameters
-from evolution.cgp.primitives import PRIMITIVES
+from evolution.cgp.phenotype import expression_text
+from evolution.cgp.primitives import CONSTANTS, OPERATORS
+from nest_build.rules import parse
+from tests.evolution.cgp.objectives import (
+    NAMES,
+    answer,
+    engine_history,
+    hal_cgp_history,
+    run,
+    start,
+)
 
 N_GENERATIONS = 60
-POINTS = np.random.RandomState(0).uniform(-2.0, 2.0, (2, 20))
-
-
-def fitness_of(genomes: tuple[tuple[int, ...], ...], parameters: EvolutionParameters) -> float:
-    """Distance from x0 * (x0 - x1), coarse so that ties occur, minus infinity where invalid."""
-    total = 0.0
-    for alleles in genomes:
-        genome = cgp.Genome(**genome_params(parameters))
-        genome.dna = list(alleles)
-        with np.errstate(all="ignore"):
-            values = cgp.CartesianGraph(genome).to_numpy()(*POINTS)
-        if not np.all(np.abs(values) < 3.0):
-            return -math.inf
-        total -= float(np.sum(np.abs(values - POINTS[0] * (POINTS[0] - POINTS[1]))))
-    return round(total, 1)
-
-
-def genome_params(parameters: EvolutionParameters) -> dict[str, Any]:
-    return {
-        "n_inputs": 2,
-        "n_outputs": 1,
-        "n_columns": parameters.n_columns,
-        "n_rows": parameters.n_rows,
-        "levels_back": parameters.levels_back,
-        "primitives": tuple(PRIMITIVES[name] for name in parameters.primitives),
-    }
-
-
-def genomes_of(individual: Any) -> tuple[tuple[int, ...], ...]:
-    genome = individual.genome
-    genomes = genome if isinstance(genome, list) else [genome]
-    return tuple(tuple(map(int, item.dna)) for item in genomes)
-
-
-def hal_cgp_history(parameters: EvolutionParameters, n_branches: int, seed: int) -> list[Any]:
-    """Run hal-cgp's own strategy; per generation: surviving parents and the champion."""
-
-    def objective(individual: Any) -> Any:
-        if individual.fitness_is_None():
-            individual.fitness = fitness_of(genomes_of(individual), parameters)
-        return individual
-
-    params = genome_params(parameters)
-    population = cgp.Population(
-        parameters.n_parents, seed, params if n_branches == 1 else [params] * n_branches
-    )
-    strategy = cgp.ea.MuPlusLambda(
-        parameters.n_offspring,
-        parameters.mutation_rate,
-        tournament_size=parameters.tournament_size,
-    )
-    strategy.initialize_fitness_parents(population, objective)
-    history = [snapshot(population)]
-    for _ in range(N_GENERATIONS):
-        strategy.step(population, objective)
-        history.append(snapshot(population))
-    return history
-
-
-def snapshot(population: Any) -> Any:
-    return (
-        population.champion.idx,
-        population.champion.fitness,
-        [(p.idx, p.parent_idx, p.fitness, genomes_of(p)) for p in population.parents],
-    )
-
-
-def engine_history(
-    parameters: EvolutionParameters, n_branches: int, seed: int, *, save: bool
-) -> list[Any]:
-    engine = Engine.start(parameters, n_inputs=2, n_branches=n_branches, seed=seed)
-
-    def saved(engine: Engine) -> Engine:
-        return Engine.from_state(parameters, json.loads(json.dumps(engine.to_state())))
-
-    history = []
-    for generation in range(N_GENERATIONS + 1):
-        candidates = engine.ask()
-        if save:
-            engine = saved(engine)
-            assert engine.ask() == candidates
-        assert engine.generation == generation
-        selection = engine.tell(
-            {
-                candidate.index: fitness_of(candidate.genomes, parameters)
-                for candidate in candidates
-                if candidate.fitness is None
-            }
-        )
-        if save:
-            engine = saved(engine)
-        assert selection.generation == generation
-        survivors = [
-            (
-                item["index"],
-                item["parent_index"],
-                float(item["fitness"]),
-                tuple(map(tuple, item["genomes"])),
-            )
-            for item in engine.to_state()["parents"]
-        ]
-        history.append((selection.champion_index, selection.champion_fitness, survivors))
-    return history
-
 
 CASES = {
     "one genome": ({}, 1),
-    "two genomes": ({"n_columns": 5, "primitives": tuple(PRIMITIVES)}, 2),
+    "two genomes": ({"n_columns": 5, "primitives": (*OPERATORS, *CONSTANTS)}, 2),
     "tournament and rows": (
         {"n_parents": 5, "n_offspring": 7, "tournament_size": 3, "n_rows": 2, "levels_back": 4},
         1,
     ),
     "strong mutation": ({"mutation_rate": 0.4, "n_parents": 2, "n_offspring": 6}, 1),
+    "own constants": ({"constants": (-0.5, 3.0), "mutation_rate": 0.1}, 1),
+    "parameters": (
+        {"primitives": ("Add", "Mul", "Parameter"), "parameter_initial_value": -0.3},
+        1,
+    ),
+    "reordered": ({"reorder_genome": True}, 1),
+    "reordered, everything, two genomes": (
+        {
+            "reorder_genome": True,
+            "levels_back": 8,
+            "n_columns": 8,
+            "primitives": ("Add", "Sub", "Mul", "One", "Parameter"),
+            "constants": (0.25,),
+            "mutation_rate": 0.1,
+        },
+        2,
+    ),
 }
 
 
@@ -137,42 +59,225 @@ CASES = {
 def test_history_is_that_of_hal_cgp_also_when_saved_at_every_step(case: str, seed: int) -> None:
     changes, n_branches = CASES[case]
     parameters = EvolutionParameters.from_mapping(changes)
-    reference = hal_cgp_history(parameters, n_branches, seed)
-    assert engine_history(parameters, n_branches, seed, save=False) == reference
-    assert engine_history(parameters, n_branches, seed, save=True) == reference
+    reference = hal_cgp_history(parameters, N_GENERATIONS, n_branches=n_branches, seed=seed)
+    for save in (False, True):
+        history = engine_history(
+            parameters, N_GENERATIONS, n_branches=n_branches, seed=seed, save=save
+        )
+        assert history == reference
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_rules_that_fail_occur_in_these_histories() -> None:
-    history = hal_cgp_history(EvolutionParameters(), n_branches=1, seed=2)
+    history = hal_cgp_history(EvolutionParameters(), N_GENERATIONS, seed=2)
     assert any(fitness == -math.inf for _, _, parents in history for _, _, fitness, _ in parents)
 
 
+def test_individuals_are_born_once_and_described_as_they_are() -> None:
+    parameters = EvolutionParameters.from_mapping({"mutation_rate": 0.1})
+    born = {}
+    for _, requests, selection in run(start(parameters, n_branches=2), 30):
+        (request,) = requests
+        assert selection.fitness.keys() == {candidate.index for candidate in request.born}
+        asked = {question.index: question for question in request.questions}
+        for candidate in request.born:
+            assert candidate.index not in born
+            born[candidate.index] = candidate
+            assert candidate.texts == tuple(
+                expression_text(alleles, parameters, NAMES) for alleles in candidate.genomes
+            )
+            assert candidate.parameters == ({}, {})
+            if candidate.parent_index is None:
+                assert candidate.origin == "random"
+                assert candidate.mutated_genes == ((), ())
+            else:
+                assert candidate.origin == "mutation"
+                parent = born[candidate.parent_index]
+                for before, now, mutated in zip(
+                    parent.genomes, candidate.genomes, candidate.mutated_genes, strict=True
+                ):
+                    assert mutated == tuple(i for i in range(len(now)) if before[i] != now[i])
+            if candidate.fitness is None:
+                assert asked[candidate.index].texts == candidate.texts
+            else:
+                assert candidate.index not in asked
+    assert sorted(born) == list(range(4 + 30 * 4))
+
+
 def test_offspring_with_only_inactive_mutations_keep_the_fitness_of_their_parent() -> None:
-    parameters = EvolutionParameters.from_mapping({"mutation_rate": 0.02})
-    engine = Engine.start(parameters, n_inputs=2, n_branches=1, seed=3)
-    fitness = {c.index: float(c.index) for c in engine.ask()}
+    engine = start(EvolutionParameters.from_mapping({"mutation_rate": 0.02}))
+    fitness = {question.key: float(question.index) for question in engine.ask().questions}
     engine.tell(fitness)
-    inherited = [c for c in engine.ask() if c.fitness is not None]
+    inherited = [c for c in engine.ask().born if c.fitness is not None]
     assert inherited
     for candidate in inherited:
-        assert candidate.fitness == fitness[candidate.parent_index]
+        assert candidate.fitness == float(candidate.parent_index)
 
 
 def test_asking_twice_breeds_once() -> None:
-    engine = Engine.start(EvolutionParameters(), n_inputs=2, n_branches=1, seed=3)
-    engine.tell({candidate.index: 0.0 for candidate in engine.ask()})
+    engine = start(EvolutionParameters())
+    engine.tell({question.key: 0.0 for question in engine.ask().questions})
     assert engine.ask() == engine.ask()
-    assert [candidate.index for candidate in engine.ask()] == [4, 5, 6, 7]
+    assert [candidate.index for candidate in engine.ask().born] == [4, 5, 6, 7]
 
 
-def test_a_fitness_that_is_not_a_number_is_refused() -> None:
-    engine = Engine.start(EvolutionParameters(), n_inputs=2, n_branches=1, seed=3)
+def test_a_generation_of_known_fitness_is_told_nothing() -> None:
+    engine = start(EvolutionParameters.from_mapping({"mutation_rate": 1e-9}))
+    engine.tell({question.key: 1.0 for question in engine.ask().questions})
+    request = engine.ask()
+    assert len(request.born) == 4
+    assert request.questions == ()
+    selection = engine.tell({})
+    # Equal offspring replace their parents.
+    assert selection.parent_indices == (4, 5, 6, 7)
+    assert selection.fitness == dict.fromkeys((4, 5, 6, 7), 1.0)
+
+
+def test_a_rule_beyond_the_limits_of_the_language_fails_without_a_question(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("evolution.cgp.phenotype.MAX_LENGTH", 12)
+    engine = start(EvolutionParameters())
+    request = engine.ask()
+    lost = [candidate.index for candidate in request.born if candidate.texts is None]
+    assert lost
+    assert {q.index for q in request.questions} == {c.index for c in request.born} - set(lost)
+    selection = engine.tell({question.key: 0.0 for question in request.questions})
+    assert all(selection.fitness[index] == -math.inf for index in lost)
+
+
+def test_the_bound_is_the_least_fit_parent() -> None:
+    has_bound = False
+    parents: tuple[int, ...] = ()
+    known: dict[int, float] = {}
+    for _, (request,), selection in run(start(EvolutionParameters()), 20):
+        lowest = min((known[index] for index in parents), default=-math.inf)
+        expected = None if lowest == -math.inf else lowest
+        has_bound |= expected is not None
+        assert {question.bound for question in request.questions} <= {expected}
+        known |= selection.fitness
+        parents = selection.parent_indices
+    assert has_bound
+
+
+def test_answers_must_be_numbers_to_the_questions_that_were_asked() -> None:
+    engine = start(EvolutionParameters())
+    questions = engine.ask().questions
     with pytest.raises(ValueError, match="not a number"):
-        engine.tell({candidate.index: math.nan for candidate in engine.ask()})
+        engine.tell({question.key: math.nan for question in questions})
+    with pytest.raises(ValueError, match="are not those"):
+        engine.tell({})
+    # Nothing has happened yet.
+    assert engine.ask().questions == questions
+    assert engine.tell({question.key: answer(question) for question in questions}) is not None
+    with pytest.raises(ValueError, match="No generation is pending"):
+        engine.tell({})
 
 
 def test_a_state_of_another_version_is_refused() -> None:
-    engine = Engine.start(EvolutionParameters(), n_inputs=2, n_branches=1, seed=3)
-    state = engine.to_state() | {"version": 99}
+    state = start(EvolutionParameters()).to_state() | {"version": 99}
     with pytest.raises(ValueError, match="version 99"):
         Engine.from_state(EvolutionParameters(), state)
+
+
+OPTIONS = {
+    "constants": {"constants": [0.5, -2.0]},
+    "reordering": {"reorder_genome": True},
+    "hurdle": {"hurdle_trials": 5, "hurdle_percentile": 0.5},
+    "local search": {
+        "primitives": ["Add", "Sub", "Mul", "Parameter"],
+        "local_search_steps": 2,
+        "n_local_search": 2,
+    },
+    "wide local search": {
+        "primitives": ["Add", "Sub", "Mul", "Parameter"],
+        "local_search_steps": 2,
+        "n_local_search": 7,
+    },
+    "given rules": {"seed_rules": ["x*y", "x - y"]},
+    "everything": {
+        "primitives": ["Add", "Sub", "Mul", "Parameter"],
+        "constants": [0.5],
+        "reorder_genome": True,
+        "hurdle_trials": 5,
+        "hurdle_percentile": 0.5,
+        "local_search_steps": 2,
+        "n_local_search": 2,
+        "seed_rules": ["x*y", "0.3*x"],
+    },
+}
+
+
+def option(name: str, n_branches: int) -> EvolutionParameters:
+    changes = dict(OPTIONS[name])
+    if "seed_rules" in changes:
+        changes["seed_rules"] = [" ; ".join([r] * n_branches) for r in changes["seed_rules"]]
+    return EvolutionParameters.from_mapping({"mutation_rate": 0.1, **changes})
+
+
+@pytest.mark.parametrize("n_branches", [1, 2])
+@pytest.mark.parametrize("name", OPTIONS)
+def test_saving_between_any_two_calls_changes_nothing(name: str, n_branches: int) -> None:
+    parameters = option(name, n_branches)
+    plain = [
+        (requests, selection)
+        for _, requests, selection in run(start(parameters, n_branches=n_branches), 25)
+    ]
+    with_saves = run(start(parameters, n_branches=n_branches), 25, save=True)
+    assert [(requests, selection) for _, requests, selection in with_saves] == plain
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    name=st.sampled_from(sorted(OPTIONS)),
+    n_branches=st.sampled_from([1, 2]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_answers_that_are_pruned_below_the_bound_give_the_same_survivors(
+    name: str, n_branches: int, seed: int
+) -> None:
+    n_pruned = 0
+
+    def pruned(question: Question) -> float:
+        nonlocal n_pruned
+        value = answer(question)
+        if question.bound is not None and value < question.bound:
+            n_pruned += 1
+            return -math.inf
+        return value
+
+    parameters = option(name, n_branches)
+    full = engine_history(parameters, 15, n_branches=n_branches, seed=seed)
+    shortened = engine_history(parameters, 15, n_branches=n_branches, seed=seed, answer=pruned)
+    assert shortened == full
+    event(f"pruned: {n_pruned > 0}")
+
+
+@pytest.mark.parametrize("n_branches", [1, 2])
+def test_the_first_population_begins_with_the_given_rules(n_branches: int) -> None:
+    parameters = option("everything", n_branches)
+    request = start(parameters, n_branches=n_branches).ask()
+    assert [c.origin for c in request.born] == ["given", "given", "random", "random"]
+    for candidate, text in zip(request.born, ["x*y", "0.3*x"], strict=False):
+        assert candidate.texts is not None
+        assert candidate.parent_index is None
+        assert candidate.mutated_genes == ((),) * n_branches
+        for own in candidate.texts:
+            assert parse(own, NAMES).fingerprint() == parse(text, NAMES).fingerprint()
+    assert 0.3 in request.born[1].parameters[0].values()
+    # The others are those of a population without given rules.
+    random = start(parameters.with_changes({"seed_rules": []}), n_branches=n_branches).ask()
+    assert [c.genomes for c in request.born[2:]] == [c.genomes for c in random.born[2:]]
+    # So are the genes that the given rules do not need.
+    for candidate, other in zip(request.born, random.born, strict=True):
+        same = [
+            a == b
+            for own, theirs in zip(candidate.genomes, other.genomes, strict=True)
+            for a, b in zip(own, theirs, strict=True)
+        ]
+        assert sum(same) > len(same) / 2
+
+
+def test_a_given_rule_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(EncodingError, match=r"The rule 'x\*\*0\.5' needs the primitive Pow"):
+        start(EvolutionParameters(seed_rules=("x**0.5",)))
