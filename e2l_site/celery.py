@@ -1,4 +1,4 @@
-"""The Celery application: workers run evolution's slices of work, beat starts the sweeper."""
+"""The Celery application: its workers run evolution's slices of work."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import logging
 import os
 
 from celery import Celery
-from celery.signals import worker_process_init
+from celery.signals import worker_process_init, worker_process_shutdown
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "e2l_site.settings")
-
-SWEEP_INTERVAL_S = 10.0
 
 app = Celery("e2l_site")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -28,14 +26,8 @@ app.conf.update(
     worker_hijack_root_logger=False,
     # A child that loads the simulator on a busy machine is not dead.
     worker_proc_alive_timeout=60.0,
-    beat_schedule={
-        "sweep": {
-            "task": "evolution.sweep",
-            "schedule": SWEEP_INTERVAL_S,
-            # A sweep that waited longer than this has been overtaken by the next one.
-            "options": {"expires": SWEEP_INTERVAL_S},
-        }
-    },
+    # A broker that is away for long comes back some day.
+    broker_connection_max_retries=None,
 )
 app.autodiscover_tasks()
 
@@ -43,10 +35,21 @@ app.autodiscover_tasks()
 @worker_process_init.connect
 def warm_up(**_: object) -> None:
     """Load the simulator in each child, never before the fork: NEST is one kernel per process."""
+    from evolution.services import watchdog, workers
     from evolution.services.simulator import load_simulator
 
+    watchdog.arm()
     try:
         load_simulator()
     except Exception:
         # Reported where it matters: the run that needs the simulator says what is missing.
         logging.getLogger(__name__).exception("The simulator cannot be loaded")
+    workers.stay()
+
+
+@worker_process_shutdown.connect
+def leave(**_: object) -> None:
+    """Tell that this child is gone; one that is killed is missed some time later."""
+    from evolution.services import workers
+
+    workers.leave(workers.own_name())

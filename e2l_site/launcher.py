@@ -34,16 +34,7 @@ _HOPELESS_FAILURES = 3
 # One worker process is one core: libraries must not start threads of their own.
 _THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _CELERY = (sys.executable, "-m", "celery", "-A", "e2l_site")
-# The sweeper's clock. It keeps no file: what it would remember is 10 s old at most.
-_BEAT = (
-    *_CELERY,
-    "beat",
-    "--loglevel",
-    "INFO",
-    "--scheduler",
-    "celery.beat:Scheduler",
-    "--pidfile=",
-)
+_SWEEPER = (sys.executable, "manage.py", "sweeper")
 _FIRST_SIGNIN = (
     "import django; django.setup(); from e2l_site.accounts import first_signin_path; "
     "print(first_signin_path() or '')"
@@ -175,7 +166,7 @@ class Launcher:
         )
         label = f"Web server and {self._workers} worker{'s' if self._workers > 1 else ''}"
         self._wait_for(label, self._page_answers, web, _PAGE_DEADLINE_S)
-        self._start("The sweeper", [*_BEAT], "beat")
+        self._start("The sweeper", [*_SWEEPER], "sweeper")
         path = signin.communicate()[0].strip()
         if not self._stop_requests:
             way_in = (

@@ -1,6 +1,13 @@
-"""The states that experiments, runs and evaluations pass through."""
+"""The states that experiments, runs and evaluations pass through, and how individuals end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from django.db.models import TextChoices
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class ExperimentState(TextChoices):
@@ -8,14 +15,24 @@ class ExperimentState(TextChoices):
 
     CREATED = "created", "created"
     RUNNING = "running", "running"
+    PAUSED = "paused", "paused"
     FINISHED = "finished", "finished"
     STOPPED = "stopped", "stopped"
     FAILED = "failed", "failed"
 
     @property
     def is_final(self) -> bool:
-        """True where nothing happens any more."""
+        """True where nothing happens any more unless a person asks for it."""
         return self in {self.FINISHED, self.STOPPED, self.FAILED}
+
+    @classmethod
+    def of_runs(cls, states: Iterable[str]) -> ExperimentState:
+        """Return the state of an experiment whose runs have these states."""
+        present = {cls(state) for state in states}
+        for state in (cls.RUNNING, cls.PAUSED, cls.FAILED, cls.STOPPED, cls.FINISHED):
+            if state in present:
+                return state
+        return cls.CREATED
 
 
 class StopReason(TextChoices):
@@ -23,6 +40,9 @@ class StopReason(TextChoices):
 
     GENERATIONS = "generations", "all generations done"
     TARGET = "target", "target fitness reached"
+    EVALUATIONS = "evaluations", "all evaluations done"
+    WALL_TIME = "wall time", "time is up"
+    STAGNATION = "stagnation", "no fitter champion for too long"
     STOPPED = "stopped", "stopped by a person"
     ERROR = "error", "error"
 
@@ -33,3 +53,47 @@ class EvaluationState(TextChoices):
     PENDING = "pending", "pending"
     CLAIMED = "claimed", "claimed"
     DONE = "done", "done"
+
+
+class Origin(TextChoices):
+    """Where an individual comes from."""
+
+    RANDOM = "random", "drawn at random"
+    GIVEN = "given", "given by a person"
+    MUTATION = "mutation", "offspring by mutation"
+    LOCAL_SEARCH = "local search", "constants tuned by a local search"
+
+
+class Outcome(TextChoices):
+    """How the fitness of an individual came about, or why it has none.
+
+    The last five are the reasons of :class:`simulations.learning_tasks.Reason`.
+    """
+
+    EVALUATED = "evaluated", "simulated in all trials"
+    INHERITED = "inherited", "that of its parent: only inactive genes differ"
+    PRUNED = "pruned", "could not survive any more: not simulated in all trials"
+    HURDLE = "hurdle", "below the hurdle"
+    INVALID = "invalid", "no rule: its expression exceeds the limits"
+    NOT_FINITE = "not finite", "not a finite number"
+    TIME_LIMIT = "time limit", "time limit"
+    CRASH = "crash", "crash of the simulator"
+    ERROR = "error", "error of the simulation"
+
+    @property
+    def is_failure(self) -> bool:
+        """True where the rule cannot be judged."""
+        return self in {self.INVALID, self.NOT_FINITE, self.TIME_LIMIT, self.CRASH, self.ERROR}
+
+
+class Action(TextChoices):
+    """What a person, or the launch by a command, did to an experiment."""
+
+    LAUNCHED = "launched", "launched"
+    PAUSED = "paused", "paused"
+    RESUMED = "resumed", "resumed"
+    STOPPED = "stopped", "stopped"
+    EXTENDED = "extended", "extended"
+    ARCHIVED = "archived", "archived"
+    UNARCHIVED = "unarchived", "taken out of the archive"
+    RETRIED = "retried", "asked to repeat failed evaluations"

@@ -18,7 +18,9 @@ from simulations.parameters import ParameterDescription, ParameterError, Paramet
 if typing.TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from evolution.models import Experiment
     from simulations.learning_tasks import LearningTask, Preset
+    from simulations.parameters import TaskParameters
 
 #: Seeds reach NumPy's legacy generator and NEST, which take 32 bits; trials and runs count up
 #: from the seed, so that the last ones are kept free.
@@ -61,6 +63,8 @@ def parameter_field(description: ParameterDescription) -> forms.Field:
         field = forms.IntegerField(**common, widget=_number_input(description, step="1"))
     elif annotation is float:
         field = forms.FloatField(**common, widget=_number_input(description, step="any"))
+    elif typing.get_origin(annotation) is tuple and not _choices(typing.get_args(annotation)[0]):
+        field = ListField(**{**common, "required": False})
     elif typing.get_origin(annotation) is tuple:
         field = forms.MultipleChoiceField(
             **{**common, "required": False},
@@ -75,8 +79,60 @@ def parameter_field(description: ParameterDescription) -> forms.Field:
     return field
 
 
+class ListField(forms.CharField):
+    """Several values, one on each line; those of numbers may also be separated by commas."""
+
+    widget = forms.Textarea(attrs={"rows": 2, "spellcheck": "false"})
+
+    def prepare_value(self, value: Any) -> str:
+        """Return the text that the form shows."""
+        if isinstance(value, (list, tuple)):
+            return "\n".join(str(_as_typed(item)) for item in value)
+        return value or ""
+
+    def to_python(self, value: Any) -> list[str]:
+        """Return the values as they were typed."""
+        return [line.strip() for line in super().to_python(value).splitlines() if line.strip()]
+
+    def validate(self, value: list[str]) -> None:
+        """Leave it to the parameters to say what fits."""
+
+    def run_validators(self, value: list[str]) -> None:
+        """Limit the number of characters."""
+        super().run_validators("\n".join(value))
+
+
+class ExtensionForm(forms.Form):
+    """More generations or more runs for an experiment.
+
+    The page's own numbers come along, so that two people who extend the same page do not add up.
+    """
+
+    n_generations = forms.IntegerField(
+        label="Generations of each run", min_value=1, max_value=1_000_000
+    )
+    n_runs = forms.IntegerField(label="Runs", min_value=1, max_value=MAX_RUNS)
+    seen_generations = forms.IntegerField(widget=forms.HiddenInput)
+    seen_runs = forms.IntegerField(widget=forms.HiddenInput)
+
+    @classmethod
+    def for_experiment(cls, experiment: Experiment) -> typing.Self:
+        """Return the form as a page shows it first."""
+        n_generations = experiment.evolution_parameters["n_generations"]
+        return cls(
+            initial={
+                "n_generations": 2 * n_generations,
+                "n_runs": experiment.n_runs,
+                "seen_generations": n_generations,
+                "seen_runs": experiment.n_runs,
+            }
+        )
+
+
 class ExperimentForm(forms.Form):
     """A new experiment of one learning task, filled in from one of its presets.
+
+    The form of a copy is filled in from the original instead.
 
     After validation ``task_parameters`` and ``evolution_parameters`` hold the typed parameters.
     """
@@ -101,11 +157,13 @@ class ExperimentForm(forms.Form):
         *,
         learning_task: LearningTask,
         preset: Preset,
+        original: Experiment | None = None,
     ) -> None:
         self.learning_task = learning_task
         self.preset = preset
-        self.task_parameters: Parameters | None = None
-        self.evolution_parameters: Parameters | None = None
+        self.original = original
+        self.task_parameters: TaskParameters | None = None
+        self.evolution_parameters: EvolutionParameters | None = None
         self._sets: dict[str, type[Parameters]] = {
             _TASK: learning_task.parameters_type,
             _EVOLUTION: EvolutionParameters,
@@ -119,6 +177,7 @@ class ExperimentForm(forms.Form):
             **_prefixed(
                 _EVOLUTION, EvolutionParameters.from_mapping(preset.evolution).to_mapping()
             ),
+            **({} if original is None else _values_of(original)),
         }
         super().__init__(data, initial=initial)
         for prefix, parameters_type in self._sets.items():
@@ -144,7 +203,19 @@ class ExperimentForm(forms.Form):
         """Validate both sets of parameters; each message goes to its field."""
         self.task_parameters = self._parameters(_TASK)
         self.evolution_parameters = self._parameters(_EVOLUTION)
+        if self.task_parameters is not None and self.evolution_parameters is not None:
+            try:
+                self.evolution_parameters.check_against(
+                    self.learning_task.signature, self.task_parameters.n_trials
+                )
+            except ParameterError as error:
+                self._add_messages(_EVOLUTION, error)
         return self.cleaned_data
+
+    def _add_messages(self, prefix: str, error: ParameterError) -> None:
+        for name, texts in error.messages.items():
+            for text in texts:
+                self.add_error(f"{prefix}-{name}" if name else None, text)
 
     def _parameters(self, prefix: str) -> Parameters | None:
         parameters_type = self._sets[prefix]
@@ -155,9 +226,7 @@ class ExperimentForm(forms.Form):
         try:
             return parameters_type.from_mapping(values)
         except ParameterError as error:
-            for name, texts in error.messages.items():
-                for text in texts:
-                    self.add_error(f"{prefix}-{name}" if name else None, text)
+            self._add_messages(prefix, error)
             return None
 
     def _groups(self, prefix: str) -> Iterator[FieldGroup]:
@@ -169,6 +238,16 @@ class ExperimentForm(forms.Form):
                 self[f"{prefix}-{name}"]
             )
         yield from by_heading.values()
+
+
+def _values_of(experiment: Experiment) -> dict[str, Any]:
+    return {
+        "name": f"{experiment.name} (copy)"[:200],
+        "n_runs": experiment.n_runs,
+        "seed": experiment.seed,
+        **_prefixed(_TASK, experiment.get_task_parameters().to_mapping()),
+        **_prefixed(_EVOLUTION, experiment.get_evolution_parameters().to_mapping()),
+    }
 
 
 def _label(description: ParameterDescription) -> str:

@@ -193,12 +193,9 @@ def improvements(experiment: Experiment) -> QuerySet[Generation]:
 
 def baseline_evaluations(experiment: Experiment, keys: Iterable[str]) -> dict[str, Evaluation]:
     """Return what is known of rules in the trials of an experiment, by the rules' keys."""
-    context = (
-        Individual.objects.filter(run__experiment=experiment, evaluation__isnull=False)
-        .order_by("-pk")
-        .values("evaluation__context")[:1]
+    evaluations = Evaluation.objects.filter(
+        context_id=experiment.context_id, rule__key__in=list(keys)
     )
-    evaluations = Evaluation.objects.filter(context=Subquery(context), rule__key__in=list(keys))
     return {
         evaluation.rule.key: evaluation
         for evaluation in evaluations.select_related("rule").defer("detail")

@@ -99,30 +99,42 @@ def chosen_seed(options: Mapping[str, Any], preset: Preset) -> int:
 def changed_parameters(
     parameter_sets: Sequence[Parameters], changes: Sequence[str]
 ) -> list[Parameters]:
-    """Return the sets of parameters with ``NAME=VALUE`` texts applied.
+    """Return the sets of parameters with ``NAME=VALUE`` texts applied."""
+    values = parsed_changes([type(parameters) for parameters in parameter_sets], changes)
+    try:
+        return [
+            parameters.with_changes(own) if own else parameters
+            for parameters in parameter_sets
+            for own in [
+                {
+                    name: value
+                    for name, value in values.items()
+                    if name in type(parameters).model_fields
+                }
+            ]
+        ]
+    except ParameterError as error:
+        raise bad_input(str(error)) from None
+
+
+def parsed_changes(
+    parameter_types: Sequence[type[Parameters]], changes: Sequence[str]
+) -> dict[str, Any]:
+    """Return the values that ``NAME=VALUE`` texts give to parameters.
 
     A value is JSON (``0.5``, ``true``, ``null``), else plain text; lists may be written with
     commas.
     """
-    values: list[dict[str, Any]] = [{} for _ in parameter_sets]
+    fields = {name: field for each in parameter_types for name, field in each.model_fields.items()}
+    values: dict[str, Any] = {}
     for change in changes:
         name, separator, text = change.partition("=")
         if not separator:
             raise bad_input(f"--set needs NAME=VALUE, not {change!r}.")
-        for parameters, collected in zip(parameter_sets, values, strict=True):
-            if name in type(parameters).model_fields:
-                collected[name] = _value(text, type(parameters).model_fields[name].annotation)
-                break
-        else:
-            known = ", ".join(name for item in parameter_sets for name in type(item).model_fields)
-            raise bad_input(f"There is no parameter {name!r}. There are: {known}.")
-    try:
-        return [
-            parameters.with_changes(collected) if collected else parameters
-            for parameters, collected in zip(parameter_sets, values, strict=True)
-        ]
-    except ParameterError as error:
-        raise bad_input(str(error)) from None
+        if name not in fields:
+            raise bad_input(f"There is no parameter {name!r}. There are: {', '.join(fields)}.")
+        values[name] = _value(text, fields[name].annotation)
+    return values
 
 
 def parsed_rule(learning_task: LearningTask, texts: Sequence[str]) -> PlasticityRule:
@@ -135,9 +147,9 @@ def parsed_rule(learning_task: LearningTask, texts: Sequence[str]) -> Plasticity
 
 
 def _value(text: str, annotation: Any) -> Any:
+    is_list = typing.get_origin(annotation) is tuple
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except ValueError:
-        if typing.get_origin(annotation) is tuple:
-            return [item.strip() for item in text.split(",")]
-        return text
+        return [item.strip() for item in text.split(",")] if is_list else text
+    return [value] if is_list and not isinstance(value, list) else value

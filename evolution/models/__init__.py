@@ -1,16 +1,20 @@
 """The records of evolution. The database is the truth; everything else is a hint."""
 
-from evolution.models.evaluation import Evaluation, EvaluationContext
-from evolution.models.experiment import Experiment, Run
+from evolution.models.evaluation import Demand, Evaluation, EvaluationContext
+from evolution.models.experiment import Experiment, LogEntry, Run
 from evolution.models.generation import Generation, Individual
 from evolution.models.rule import Rule
+from evolution.models.worker import Worker
 
 __all__ = [
+    "Demand",
     "Evaluation",
     "EvaluationContext",
     "Experiment",
     "Generation",
     "Individual",
+    "LogEntry",
     "Rule",
     "Run",
+    "Worker",
 ]

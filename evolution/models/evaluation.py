@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import timedelta
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
+from django.db.models.functions import Now
 
-from evolution.enums import EvaluationState
+from evolution.enums import EvaluationState, ExperimentState
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from simulations.learning_tasks import Aggregate
+#: Time after which the claim of a silent worker is void. Workers renew it three times as often.
+LEASE_S = 15.0
 
 
 class EvaluationContext(models.Model):
@@ -28,20 +27,31 @@ class EvaluationContext(models.Model):
         return f"{self.learning_task_name} seed {self.seed}"
 
 
+def _free(worker: str, prefix: str = "") -> Q:
+    """Return the condition that nobody alive but ``worker`` holds an evaluation.
+
+    The database's clock decides, so that workers whose clocks differ agree. A lease that ends
+    later than any lease can was given before the clock was set back.
+    """
+    state, by, end = (f"{prefix}{name}" for name in ("state", "claimed_by", "lease_expires_at"))
+    return (
+        ~Q(**{state: EvaluationState.CLAIMED})
+        | Q(**{by: worker})
+        | Q(**{f"{end}__lt": Now()})
+        | Q(**{f"{end}__gt": Now() + timedelta(seconds=2 * LEASE_S)})
+    )
+
+
 class EvaluationQuerySet(models.QuerySet["Evaluation"]):
     """Phrases for choosing evaluations."""
 
-    def unsettled(self, n_trials: int) -> EvaluationQuerySet:
-        """Evaluations that do not tell the fitness of ``n_trials`` trials yet."""
-        return self.filter(n_trials_done__lt=n_trials, reason="")
-
-    def claimable(self, now: datetime, worker: str) -> EvaluationQuerySet:
+    def free(self, worker: str) -> EvaluationQuerySet:
         """Evaluations that no living worker holds, or that ``worker`` held before it was lost."""
-        return self.filter(
-            Q(state=EvaluationState.PENDING)
-            | Q(state=EvaluationState.CLAIMED, lease_expires_at__lt=now)
-            | Q(state=EvaluationState.CLAIMED, claimed_by=worker)
-        )
+        return self.filter(_free(worker))
+
+    def claimed_by_worker(self, worker: str) -> EvaluationQuerySet:
+        """Evaluations that ``worker`` holds."""
+        return self.filter(state=EvaluationState.CLAIMED, claimed_by=worker)
 
 
 class Evaluation(models.Model):
@@ -52,18 +62,23 @@ class Evaluation(models.Model):
     """
 
     context = models.ForeignKey(
-        EvaluationContext, on_delete=models.CASCADE, related_name="evaluations"
+        EvaluationContext, on_delete=models.CASCADE, related_name="evaluations", db_index=False
     )
     rule = models.ForeignKey("evolution.Rule", on_delete=models.CASCADE, related_name="evaluations")
-    n_trials = models.PositiveIntegerField(help_text="Number of trials that are wanted.")
-    n_trials_done = models.PositiveIntegerField(default=0)
     trials = models.JSONField(default=list, help_text="Value of each trial, in order.")
+    n_trials_done = models.PositiveIntegerField(default=0)
+    worst = models.FloatField(null=True, help_text="Smallest value of a trial.")
     state = models.CharField(
         max_length=10, choices=EvaluationState, default=EvaluationState.PENDING
     )
     claimed_by = models.CharField(max_length=64, blank=True)
     lease_expires_at = models.DateTimeField(null=True)
-    attempts = models.PositiveSmallIntegerField(default=0)
+    deadline_at = models.DateTimeField(
+        null=True, help_text="When a worker that still simulates gives up, and is replaced."
+    )
+    attempts = models.PositiveSmallIntegerField(
+        default=0, help_text="Claims since the last result; those of lost workers add up."
+    )
     reason = models.CharField(max_length=20, blank=True)
     detail = models.TextField(blank=True)
     seconds = models.FloatField(default=0.0, help_text="Time of simulation, in s of one core.")
@@ -71,29 +86,56 @@ class Evaluation(models.Model):
     objects = EvaluationQuerySet.as_manager()
 
     class Meta:
+        # The unique constraint also serves as the index of the context.
         constraints = [
             models.UniqueConstraint(fields=["context", "rule"], name="evaluation_unique")
-        ]
-        indexes = [
-            models.Index(
-                fields=["lease_expires_at"],
-                condition=Q(state=EvaluationState.CLAIMED),
-                name="evaluation_leases",
-            )
         ]
 
     def __str__(self) -> str:
         return f"{self.rule} in {self.context}"
 
-    def is_settled(self, n_trials: int) -> bool:
-        """Whether the fitness of ``n_trials`` trials is known."""
-        return bool(self.reason) or self.n_trials_done >= n_trials
 
-    def fitness(self, n_trials: int, aggregate: Aggregate) -> float:
-        """Return the fitness of the first ``n_trials`` trials, minus infinity if one failed.
+class DemandQuerySet(models.QuerySet["Demand"]):
+    """Phrases for choosing demands."""
 
-        A failure in a later trial, which another experiment asked for, does not count.
-        """
-        if self.n_trials_done < n_trials:
-            return float("-inf")
-        return aggregate(self.trials[:n_trials])
+    def active(self) -> DemandQuerySet:
+        """Demands of runs that go on, and those that no run waits for."""
+        return self.filter(Q(run__isnull=True) | Q(run__state=ExperimentState.RUNNING))
+
+    def unsettled(self) -> DemandQuerySet:
+        """Demands that still lack trials."""
+        return self.filter(
+            Q(bound__isnull=True)
+            | Q(evaluation__worst__isnull=True)
+            | Q(evaluation__worst__gte=F("bound")),
+            evaluation__reason="",
+            evaluation__n_trials_done__lt=F("n_trials"),
+        )
+
+    def free(self, worker: str) -> DemandQuerySet:
+        """Demands for evaluations that no living worker but ``worker`` holds."""
+        return self.filter(_free(worker, "evaluation__"))
+
+
+class Demand(models.Model):
+    """The wish of a run to know an evaluation; it is there as long as the run waits.
+
+    A demand without a run is one of a person who wants something repeated.
+    """
+
+    experiment = models.ForeignKey(
+        "evolution.Experiment", on_delete=models.CASCADE, related_name="demands"
+    )
+    run = models.ForeignKey(
+        "evolution.Run", on_delete=models.CASCADE, related_name="demands", null=True
+    )
+    evaluation = models.ForeignKey(Evaluation, on_delete=models.CASCADE, related_name="demands")
+    n_trials = models.PositiveIntegerField(help_text="Number of first trials that are wanted.")
+    bound = models.FloatField(
+        null=True, help_text="A value of a trial below this one makes further trials needless."
+    )
+
+    objects = DemandQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"{self.n_trials} trials of {self.evaluation}"

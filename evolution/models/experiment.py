@@ -9,7 +9,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.urls import reverse
 
-from evolution.enums import ExperimentState, StopReason
+from evolution.enums import Action, ExperimentState, StopReason
 
 if TYPE_CHECKING:
     from evolution.cgp.parameters import EvolutionParameters
@@ -28,6 +28,14 @@ class ExperimentQuerySet(models.QuerySet["Experiment"]):
         """Experiments that workers are busy with."""
         return self.filter(state=ExperimentState.RUNNING)
 
+    def archived(self) -> ExperimentQuerySet:
+        """Experiments that were put away."""
+        return self.filter(archived_at__isnull=False)
+
+    def not_archived(self) -> ExperimentQuerySet:
+        """Experiments that lists show."""
+        return self.filter(archived_at__isnull=True)
+
     def newest_first(self) -> ExperimentQuerySet:
         """Order as lists show them."""
         return self.order_by("-created_at", "-pk")
@@ -36,7 +44,8 @@ class ExperimentQuerySet(models.QuerySet["Experiment"]):
 class Experiment(models.Model):
     """One configuration and N seeds: each seed is a :class:`Run`.
 
-    Parameters are stored as validated JSON, never changed after the launch.
+    Parameters are stored as validated JSON. After the launch only the number of generations
+    changes, and that of the runs, when the experiment is extended.
     """
 
     name = models.CharField(max_length=200)
@@ -61,11 +70,23 @@ class Experiment(models.Model):
     state = models.CharField(
         max_length=20, choices=ExperimentState, default=ExperimentState.CREATED
     )
+    context = models.ForeignKey(
+        "evolution.EvaluationContext",
+        on_delete=models.PROTECT,
+        null=True,
+        editable=False,
+        related_name="+",
+        help_text="Context of the latest evaluations.",
+    )
     submission_token = models.UUIDField(null=True, unique=True, editable=False)
     provenance = models.JSONField(default=dict)
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+    archived_at = models.DateTimeField(null=True, blank=True)
+    served_at = models.DateTimeField(
+        null=True, editable=False, help_text="When a worker last turned to it: they take turns."
+    )
 
     objects = ExperimentQuerySet.as_manager()
 
@@ -96,6 +117,28 @@ class Experiment(models.Model):
         return EvolutionParameters.from_mapping(self.evolution_parameters)
 
 
+class LogEntry(models.Model):
+    """What somebody did to an experiment."""
+
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="log")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="+",
+        help_text="Null for the command line.",
+    )
+    action = models.CharField(max_length=20, choices=Action)
+    detail = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["experiment", "-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.experiment} {self.get_action_display()}"
+
+
 class RunQuerySet(models.QuerySet["Run"]):
     """Phrases for choosing runs."""
 
@@ -104,15 +147,16 @@ class RunQuerySet(models.QuerySet["Run"]):
         return self.filter(state=ExperimentState.RUNNING)
 
     def without_engine_state(self) -> RunQuerySet:
-        """Leave out the large column that only the engine reads."""
-        return self.defer("engine_state")
+        """Leave out the large columns that only the engine reads."""
+        return self.defer("engine_state", "pending")
 
 
 class Run(models.Model):
     """One evolution with one seed.
 
-    ``engine_state`` is the whole state of the engine after the last completed generation
-    and the breeding of the next one, as JSON.
+    ``engine_state`` is the whole state of the engine, as JSON, and ``pending`` what it has asked
+    for and waits for. Whoever changes them counts ``version`` up, and fails if somebody else was
+    faster.
     """
 
     experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="runs")
@@ -124,25 +168,39 @@ class Run(models.Model):
     stop_reason = models.CharField(max_length=20, choices=StopReason, blank=True)
     detail = models.TextField(blank=True)
     engine_state = models.JSONField(null=True, editable=False)
-    pending_generation = models.PositiveIntegerField(
-        null=True, help_text="Generation whose individuals are being evaluated."
-    )
+    pending = models.JSONField(null=True, editable=False)
+    version = models.PositiveIntegerField(default=0, editable=False)
     n_generations_done = models.PositiveIntegerField(
         default=0, help_text="Completed generations after the initial population (generation 0)."
     )
     champion = models.ForeignKey(
-        "evolution.Individual", on_delete=models.SET_NULL, null=True, related_name="+"
+        "evolution.Individual",
+        on_delete=models.DO_NOTHING,
+        null=True,
+        related_name="+",
+        db_index=False,
     )
     champion_fitness = models.FloatField(null=True, help_text="Null for minus infinity.")
+    improved_at_generation = models.PositiveIntegerField(
+        default=0, help_text="Generation of the last fitter champion."
+    )
+    n_evaluations = models.PositiveIntegerField(
+        default=0, help_text="Rules whose fitness had to be known."
+    )
+    n_cached = models.PositiveIntegerField(
+        default=0, help_text="Of these, how many had been asked for before."
+    )
+    n_pruned = models.PositiveIntegerField(
+        default=0, help_text="Of these, how many were not simulated in all trials."
+    )
+    saved_s = models.FloatField(
+        default=0.0, help_text="Time of simulation that cache and pruning saved, in s of one core."
+    )
     started_at = models.DateTimeField(null=True)
+    paused_at = models.DateTimeField(null=True)
+    paused_s = models.FloatField(default=0.0, help_text="Time between pauses and resumptions.")
     finished_at = models.DateTimeField(null=True)
     last_progress_at = models.DateTimeField(null=True)
-    queued_at = models.DateTimeField(
-        null=True, help_text="When a message last asked the workers to go on with this run."
-    )
-    ticket = models.PositiveIntegerField(
-        default=0, help_text="Which message may start the next slice of work; older ones may not."
-    )
 
     objects = RunQuerySet.as_manager()
 
@@ -151,7 +209,7 @@ class Run(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["experiment", "index"], name="run_index_unique")
         ]
-        indexes = [models.Index(fields=["state", "last_progress_at"], name="run_stale")]
+        indexes = [models.Index(fields=["state"], name="run_state")]
 
     def __str__(self) -> str:
         return f"{self.experiment} run {self.index} (seed {self.seed})"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from django.db import models
 
+from evolution.enums import Origin, Outcome
+from evolution.models.fields import IntegerListsField
+
 
 class Generation(models.Model):
     """One completed step of a run; index 0 is the initial population."""
@@ -13,18 +16,29 @@ class Generation(models.Model):
         "evolution.Run", on_delete=models.CASCADE, related_name="generations", db_index=False
     )
     index = models.PositiveIntegerField()
+    # Individuals are only deleted with their run.
     champion = models.ForeignKey(
-        "evolution.Individual", on_delete=models.SET_NULL, null=True, related_name="+"
+        "evolution.Individual",
+        on_delete=models.DO_NOTHING,
+        null=True,
+        related_name="+",
+        db_index=False,
     )
     champion_fitness = models.FloatField(null=True, help_text="Null for minus infinity.")
     is_improvement = models.BooleanField(
         default=False, help_text="The champion is fitter than that of the generation before."
     )
+    parents = IntegerListsField(
+        default=list, help_text="Numbers of the survivors within the run, the fittest first."
+    )
     n_evaluations = models.PositiveIntegerField(
-        default=0, help_text="Individuals whose fitness had to be known in this generation."
+        default=0, help_text="Rules whose fitness had to be known in this generation."
     )
     n_cached = models.PositiveIntegerField(
-        default=0, help_text="Of these, how many had been simulated before."
+        default=0, help_text="Of these, how many had been asked for before."
+    )
+    n_pruned = models.PositiveIntegerField(
+        default=0, help_text="Of these, how many were not simulated in all trials."
     )
     created_at = models.DateTimeField()
 
@@ -39,10 +53,10 @@ class Generation(models.Model):
 
 
 class Individual(models.Model):
-    """One individual that was bred, with its genome, rule and fitness.
+    """One individual of a completed generation, with its genome, rule and fitness.
 
-    ``fitness`` is null for minus infinity and while the evaluation is under way. An individual
-    without a rule has a genome that encodes none, such as one that divides by zero.
+    ``fitness`` is null for minus infinity; ``outcome`` says why. An individual without a rule has a
+    genome that encodes none.
     """
 
     run = models.ForeignKey(
@@ -51,16 +65,28 @@ class Individual(models.Model):
     index = models.PositiveIntegerField(help_text="Number within the run, as hal-cgp counts.")
     parent_index = models.PositiveIntegerField(null=True)
     birth_generation = models.PositiveIntegerField()
-    genome = models.JSONField(help_text="One list of alleles per genome.")
+    origin = models.CharField(max_length=12, choices=Origin, default=Origin.MUTATION)
+    genome = IntegerListsField(help_text="Alleles of each genome.")
+    constants = models.JSONField(
+        null=True, help_text="Values of the parameter nodes of each genome, if there are any."
+    )
+    mutated_genes = IntegerListsField(
+        default=list, help_text="Positions at which each genome differs from the parent's."
+    )
     rule = models.ForeignKey(
         "evolution.Rule", on_delete=models.PROTECT, null=True, related_name="individuals"
     )
     evaluation = models.ForeignKey(
-        "evolution.Evaluation", on_delete=models.PROTECT, null=True, related_name="individuals"
+        "evolution.Evaluation",
+        on_delete=models.DO_NOTHING,
+        null=True,
+        related_name="individuals",
+        db_index=False,
     )
     fitness = models.FloatField(null=True)
-    is_inherited = models.BooleanField(
-        default=False, help_text="Only inactive genes mutated: the fitness is the parent's."
+    outcome = models.CharField(max_length=10, choices=Outcome, default=Outcome.EVALUATED)
+    is_neutral = models.BooleanField(
+        default=False, help_text="The rule is exactly the parent's: the genome drifts."
     )
     is_cached = models.BooleanField(
         default=False, help_text="The evaluation had been asked for before."

@@ -1,68 +1,55 @@
-"""Couriers: how a run gets the next worker's attention."""
+"""Couriers: how work gets the attention of workers."""
 
 from __future__ import annotations
 
 import logging
-from collections import deque
 from typing import Protocol
 
-from django.utils import timezone
-
-from evolution.models import Run
+from evolution.models import Worker
 
 logger = logging.getLogger(__name__)
 
 
 class Courier(Protocol):
-    """Asks workers to work on runs."""
+    """Asks workers to look for work."""
 
-    def queue(self, run_id: int) -> None:
-        """Ask for a worker to go on with a run."""
-
-    def offer(self, run_id: int, n_batches: int) -> None:
-        """Offer batches of a run that is being worked on to other workers."""
+    def wake(self, n_workers: int) -> None:
+        """Ask up to so many workers to look for work."""
 
 
 class CeleryCourier:
     """Sends messages to Celery workers.
 
-    A message that is lost, or that cannot be sent, costs time but never a run: the sweeper
-    sends another one.
+    A message says only that there is work, which the worker finds in the database. So one that is
+    lost, or that cannot be sent, costs time but nothing else: the sweeper sends another one.
+    Messages that wait already serve as well as new ones, so there are never many.
     """
 
-    def queue(self, run_id: int) -> None:
-        runs = Run.objects.running().filter(pk=run_id)
-        ticket = runs.values_list("ticket", flat=True).first()
-        if ticket is not None:
-            runs.update(queued_at=timezone.now())
-            self._send(run_id, ticket)
-
-    def offer(self, run_id: int, n_batches: int) -> None:
-        for _ in range(n_batches):
-            self._send(run_id, None)
-
-    def _send(self, run_id: int, ticket: int | None) -> None:
-        from evolution.tasks import work_on_run
-
+    def wake(self, n_workers: int) -> None:
         try:
-            work_on_run.delay(run_id, ticket)
+            n_waiting = messages_waiting()
+            for _ in range(min(n_workers, max(1, Worker.objects.alive().count()) - n_waiting)):
+                self._send()
         except Exception:
-            logger.exception("Run %s could not be queued; the sweeper will try again", run_id)
+            logger.exception("Workers could not be asked; the sweeper will try again")
+
+    def _send(self) -> None:
+        from evolution.tasks import work
+
+        work.delay()
 
 
-class InlineCourier:
-    """Keeps the runs that want attention in a list of this process."""
+class SilentCourier:
+    """Tells nobody: the work is done in this process."""
 
-    def __init__(self) -> None:
-        self._waiting: deque[int] = deque()
+    def wake(self, n_workers: int) -> None:
+        """Nobody else is here."""
 
-    def queue(self, run_id: int) -> None:
-        if run_id not in self._waiting:
-            self._waiting.append(run_id)
 
-    def offer(self, run_id: int, n_batches: int) -> None:
-        """Nobody else is here to take an offer."""
+def messages_waiting() -> int:
+    """Return how many messages of the queue no worker has taken yet."""
+    from celery import current_app
 
-    def next(self) -> int | None:
-        """Return the run that has waited longest, None if none waits."""
-        return self._waiting.popleft() if self._waiting else None
+    with current_app.connection_or_acquire() as connection:
+        queue = current_app.conf.task_default_queue
+        return connection.default_channel._size(queue)

@@ -1,60 +1,98 @@
-"""Endings: how runs, and with the last of them experiments, come to a final state."""
+"""Saving runs, and how runs, and with the last of them experiments, come to a final state."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
 from evolution import events
 from evolution.enums import ExperimentState, StopReason
-from evolution.models import Experiment, Run
+from evolution.models import Demand, Experiment, Run
+
+# What the engine and the completion of a generation change.
+_PROGRESS = (
+    "engine_state",
+    "pending",
+    "n_generations_done",
+    "champion_id",
+    "champion_fitness",
+    "improved_at_generation",
+    "n_evaluations",
+    "n_cached",
+    "n_pruned",
+    "saved_s",
+    "last_progress_at",
+)
 
 
-def end_run(run: Run, state: ExperimentState, reason: StopReason, detail: str = "") -> None:
-    """End a run whose row the caller's transaction has locked; end its experiment with the last.
+def save_run(run: Run, **changes: Any) -> bool:
+    """Save the progress of a running run, unless somebody else has changed it since it was read.
 
-    The row is saved with everything that the engine and the caller changed.
+    Returns
+    -------
+    bool
+        False if somebody was faster; nothing is saved then.
+    """
+    values = {name: getattr(run, name) for name in _PROGRESS}
+    n_saved = (
+        Run.objects.running()
+        .filter(pk=run.pk, version=run.version)
+        .update(version=run.version + 1, **values, **changes)
+    )
+    return n_saved == 1
+
+
+def end_run(run: Run, state: ExperimentState, reason: StopReason) -> bool:
+    """End a running run in the caller's transaction; end its experiment with the last one.
+
+    Returns
+    -------
+    bool
+        False if somebody was faster; nothing is saved then.
     """
     now = timezone.now()
-    run.state = state
-    run.stop_reason = reason
-    run.detail = detail
-    run.pending_generation = None
-    run.finished_at = run.last_progress_at = now
-    run.save(
-        update_fields=[
-            "state",
-            "stop_reason",
-            "detail",
-            "pending_generation",
-            "finished_at",
-            "last_progress_at",
-            "engine_state",
-            "n_generations_done",
-            "champion",
-            "champion_fitness",
-        ]
-    )
-    # The lock makes two runs that end at the same moment see each other.
-    experiment = Experiment.objects.select_for_update().get(pk=run.experiment_id)
-    states = set(experiment.runs.values_list("state", flat=True))
-    if experiment.state == ExperimentState.RUNNING and all(
-        ExperimentState(state).is_final for state in states
-    ):
-        experiment.state = _state_of(states)
-        experiment.finished_at = now
-        experiment.save(update_fields=["state", "finished_at"])
-    announce_state_on_commit(experiment.pk)
+    run.last_progress_at = now
+    if not save_run(run, state=state, stop_reason=reason, finished_at=now):
+        return False
+    _end_experiment_with_last_run(run.experiment_id)
+    return True
 
 
 def fail_run(run_id: int, detail: str) -> None:
     """End a run that cannot go on, with the reason for people to read."""
+    _fail(Run.objects.filter(pk=run_id), detail)
+
+
+def fail_experiment(experiment_id: int, detail: str) -> None:
+    """End all runs of an experiment that cannot go on, with the reason for people to read."""
+    _fail(Run.objects.filter(experiment_id=experiment_id), detail)
+
+
+def _fail(runs: Any, detail: str) -> None:
     with transaction.atomic():
-        run = (
-            Run.objects.select_for_update().filter(pk=run_id, state=ExperimentState.RUNNING).first()
+        experiment_ids = set(runs.running().values_list("experiment_id", flat=True))
+        runs.running().update(
+            state=ExperimentState.FAILED,
+            stop_reason=StopReason.ERROR,
+            detail=detail,
+            finished_at=timezone.now(),
         )
-        if run is not None:
-            end_run(run, ExperimentState.FAILED, StopReason.ERROR, detail)
+        for experiment_id in experiment_ids:
+            _end_experiment_with_last_run(experiment_id)
+
+
+def _end_experiment_with_last_run(experiment_id: int) -> None:
+    # The lock makes two runs that end at the same moment see each other.
+    experiment = Experiment.objects.select_for_update().get(pk=experiment_id)
+    state = ExperimentState.of_runs(experiment.runs.values_list("state", flat=True))
+    if experiment.state == ExperimentState.RUNNING and state.is_final:
+        experiment.state = state
+        experiment.finished_at = timezone.now()
+        experiment.save(update_fields=["state", "finished_at"])
+        Demand.objects.filter(experiment=experiment).delete()
+    announce_state_on_commit(experiment.pk)
 
 
 def announce_state_on_commit(experiment_id: int) -> None:
@@ -67,10 +105,3 @@ def _announce_state(experiment_id: int) -> None:
 
     experiment = Experiment.objects.get(pk=experiment_id)
     events.announce_state(experiment_id, experiment_message(experiment))
-
-
-def _state_of(states: set[str]) -> ExperimentState:
-    for state in (ExperimentState.FAILED, ExperimentState.STOPPED):
-        if state in states:
-            return state
-    return ExperimentState.FINISHED

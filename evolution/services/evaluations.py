@@ -1,33 +1,52 @@
-"""Evaluations: rules and contexts, claims with a lease, results, and what is known already."""
+"""Evaluations: rules and contexts, demands, claims with a lease, and results."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+import random
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache, lru_cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from django.db.models import Case, F, Value, When
-from django.utils import timezone
+from django.db.models import F
+from django.db.models.functions import Now
 
-from evolution.enums import EvaluationState, ExperimentState
-from evolution.models import Evaluation, EvaluationContext, Individual, Rule
+from evolution.enums import EvaluationState
+from evolution.models import Demand, Evaluation, EvaluationContext, Rule
+from evolution.models.evaluation import LEASE_S
 from nest_build.rules import PlasticityRule, RuleSignature
 from simulations.evaluation import ENGINE_VERSION
-from simulations.learning_tasks import LearningTask, Reason
+from simulations.learning_tasks import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
+    from simulations.learning_tasks import LearningTask
     from simulations.parameters import TaskParameters
 
-#: Time after which the claim of a silent worker is void. Workers renew it three times as often.
-LEASE_S = 15.0
 #: Claims after which a rule that never got a result is given up.
-MAX_ATTEMPTS = 3
+MAX_ATTEMPTS = 2
+#: Open evaluations that a worker looks at to choose a batch.
+_MAX_CANDIDATES = 128
+
+
+@dataclass(frozen=True)
+class Want:
+    """How much somebody wants to know of a rule: see :class:`evolution.models.Demand`."""
+
+    n_trials: int
+    bound: float | None
+
+    def merged(self, other: Want) -> Want:
+        """Return what satisfies both."""
+        bounds = (self.bound, other.bound)
+        return Want(
+            max(self.n_trials, other.n_trials),
+            None if None in bounds else min(bounds),
+        )
 
 
 @dataclass(frozen=True)
@@ -37,18 +56,37 @@ class Claim:
     evaluation_id: int
     rule: PlasticityRule
     trials: tuple[float, ...]
-    n_trials: int
+    want: Want
     attempts: int
 
 
 @dataclass(frozen=True)
+class Claims:
+    """What a worker has claimed, and how many evaluations of the experiment it left to others."""
+
+    claims: list[Claim] = field(default_factory=list)
+    n_left: int = 0
+
+
+@dataclass(frozen=True)
 class Result:
-    """What became of a claim: all values so far, and why there are no more."""
+    """What became of a claim so far.
+
+    Attributes
+    ----------
+    trials : tuple of float
+        All values that are known.
+    seconds : float
+        Time of simulation since the last result.
+    is_final : bool
+        False while the worker goes on.
+    """
 
     trials: tuple[float, ...]
     reason: str
     detail: str
     seconds: float
+    is_final: bool = True
 
 
 @cache
@@ -56,11 +94,6 @@ def engine_version() -> str:
     """Return the versions of everything that the value of a trial depends on."""
     packages = ("nest-simulator", "llvmlite", "symengine", "numpy")
     return ", ".join([f"e2l {ENGINE_VERSION}", *(f"{name} {version(name)}" for name in packages)])
-
-
-def signature_text(signature: RuleSignature) -> str:
-    """Return a signature as rules store it, such as ``v,u,s -> delta_w``."""
-    return f"{','.join(signature.input_names)} -> {','.join(signature.branches)}"
 
 
 @lru_cache(maxsize=16384)
@@ -76,6 +109,11 @@ def canonical_rule(signature: RuleSignature, texts: tuple[str, ...]) -> Plastici
         If a text is not an expression of the language or exceeds its limits.
     """
     return PlasticityRule.parse(signature, texts).canonical()
+
+
+def signature_text(signature: RuleSignature) -> str:
+    """Return a signature as rules store it, such as ``v,u,s -> delta_w``."""
+    return f"{','.join(signature.input_names)} -> {','.join(signature.branches)}"
 
 
 def get_or_create_context(
@@ -96,13 +134,71 @@ def get_or_create_context(
     return context
 
 
+# --- what is known, and what is wanted ----------------------------------------------------------
+
+
+def find_rules(
+    signature: RuleSignature, keys: Iterable[str], context: EvaluationContext
+) -> dict[str, tuple[int, Evaluation | None]]:
+    """Return by key the ids of rules that have a record, and what is known of them in a context.
+
+    One statement.
+    """
+    from django.db.models import FilteredRelation, Q
+
+    rows = (
+        Rule.objects.filter(signature=signature_text(signature), key__in=set(keys))
+        .annotate(known=FilteredRelation("evaluations", condition=Q(evaluations__context=context)))
+        .values_list(
+            "key",
+            "pk",
+            "known__pk",
+            "known__trials",
+            "known__n_trials_done",
+            "known__worst",
+            "known__state",
+            "known__attempts",
+            "known__reason",
+            "known__seconds",
+        )
+    )
+    found: dict[str, tuple[int, Evaluation | None]] = {}
+    for key, rule_id, pk, trials, n_done, worst, state, attempts, reason, seconds in rows:
+        evaluation = None
+        if pk is not None:
+            evaluation = Evaluation(
+                pk=pk,
+                context=context,
+                rule_id=rule_id,
+                trials=trials,
+                n_trials_done=n_done,
+                worst=worst,
+                state=state,
+                attempts=attempts,
+                reason=reason,
+                seconds=seconds,
+            )
+        found[key] = (rule_id, evaluation)
+    return found
+
+
 def get_or_create_rules(
-    signature: RuleSignature, rules: Iterable[PlasticityRule]
-) -> dict[str, Rule]:
-    """Return the records of canonical rules by key, in at most two statements."""
+    signature: RuleSignature,
+    rules: Iterable[PlasticityRule],
+    known: Mapping[str, int] | None = None,
+) -> dict[str, int]:
+    """Return the ids of the records of canonical rules by key.
+
+    Parameters
+    ----------
+    known : mapping of str to int, optional
+        Ids by key that are known already; looked up by default.
+    """
     by_key = {rule.key: rule for rule in rules}
     text = signature_text(signature)
-    records = {record.key: record for record in Rule.objects.filter(signature=text, key__in=by_key)}
+    if known is None:
+        known = dict(Rule.objects.filter(signature=text, key__in=by_key).values_list("key", "pk"))
+    ids = {key: known[key] for key in by_key.keys() & known.keys()}
     # Sorted, so that two runs which add the same rules wait for each other instead of both.
     missing = [
         Rule(
@@ -112,7 +208,7 @@ def get_or_create_rules(
             expressions=list(by_key[key].texts),
             complexity=by_key[key].complexity,
         )
-        for key in sorted(by_key.keys() - records.keys())
+        for key in sorted(by_key.keys() - ids.keys())
     ]
     if missing:
         # The needless update makes the database return the id also where another run was faster.
@@ -122,44 +218,15 @@ def get_or_create_rules(
             unique_fields=["signature", "key"],
             update_fields=["key"],
         )
-        records.update((record.key, record) for record in missing)
-    return records
+        ids.update((record.key, record.pk) for record in missing)
+    return ids
 
 
-def get_or_create_evaluations(
-    context: EvaluationContext, rules: Iterable[Rule], n_trials: int
-) -> tuple[dict[int, Evaluation], frozenset[int]]:
-    """Return an evaluation for each rule, and the ids of the rules that were asked for before.
-
-    Parameters
-    ----------
-    context : EvaluationContext
-    rules : iterable of Rule
-    n_trials : int
-        Number of trials that a fitness value is made of.
-
-    Returns
-    -------
-    evaluations : dict of int to Evaluation
-        By id of the rule.
-    known : frozenset of int
-        Ids of the rules that somebody had asked for before.
-    """
-    ids = {rule.pk for rule in rules}
-    evaluations = {
-        evaluation.rule_id: evaluation
-        for evaluation in Evaluation.objects.filter(context=context, rule_id__in=ids).defer(
-            "detail"
-        )
-    }
-    known = frozenset(evaluations)
-    short = [e for e in evaluations.values() if e.n_trials < n_trials and not e.reason]
-    if short:
-        _want_more_trials(short, n_trials)
-    new = [
-        Evaluation(context=context, rule_id=rule_id, n_trials=n_trials)
-        for rule_id in sorted(ids - known)
-    ]
+def create_evaluations(
+    context: EvaluationContext, rule_ids: Iterable[int]
+) -> dict[int, Evaluation]:
+    """Return evaluations of rules that have none in a context yet, by the rules' ids."""
+    new = [Evaluation(context=context, rule_id=rule_id) for rule_id in sorted(set(rule_ids))]
     if new:
         Evaluation.objects.bulk_create(
             new,
@@ -167,102 +234,133 @@ def get_or_create_evaluations(
             unique_fields=["context", "rule"],
             update_fields=["context"],
         )
-        evaluations.update((evaluation.rule_id, evaluation) for evaluation in new)
-    return evaluations, known
+    return {evaluation.rule_id: evaluation for evaluation in new}
 
 
-def _want_more_trials(evaluations: Sequence[Evaluation], n_trials: int) -> None:
-    more = Evaluation.objects.filter(pk__in=[evaluation.pk for evaluation in evaluations])
-    more.filter(n_trials__lt=n_trials).update(n_trials=n_trials)
-    more.unsettled(n_trials).filter(state=EvaluationState.DONE).update(
-        state=EvaluationState.PENDING, attempts=0
-    )
-    for evaluation in evaluations:
-        if evaluation.state == EvaluationState.DONE:
-            evaluation.state, evaluation.attempts = EvaluationState.PENDING, 0
+# --- claims -------------------------------------------------------------------------------------
 
 
 def claim(
-    evaluations: Sequence[Evaluation],
-    rules: Mapping[int, PlasticityRule],
+    experiment_id: int,
+    signature: RuleSignature,
     *,
-    n_trials: int,
     worker: str,
-    batch_size: int,
-) -> list[Claim]:
-    """Claim up to ``batch_size`` of the given evaluations, unless others were faster.
+    batch_size: Callable[[int], int],
+    time_limit_s: Callable[[int], float],
+) -> Claims:
+    """Claim open evaluations that an experiment waits for, of all its runs.
 
-    A rule whose claim was lost before may have killed its worker: it is claimed alone, so
-    that it takes no others with it.
+    A rule whose claim was lost before may have killed its worker: it is claimed alone, so that it
+    takes no others with it, and after too many claims it is given up.
 
     Parameters
     ----------
-    evaluations : sequence of Evaluation
-        Unsettled evaluations.
-    rules : mapping of int to PlasticityRule
-        Canonical rules by the id of their record.
+    experiment_id : int
+    signature : RuleSignature
+        Of the experiment's learning task.
+    worker : str
+        Name of the claims. A message that is delivered again after its worker was lost carries
+        the same name and takes the claims over at once.
+    batch_size : callable
+        Given the number of open evaluations, how many to claim.
+    time_limit_s : callable
+        Given the number of rules of a simulation, when it is given up, in s.
     """
-    fresh = [evaluation for evaluation in evaluations if evaluation.attempts == 0]
-    batch = fresh[:batch_size] if fresh else list(evaluations[:1])
-    if not batch:
-        return []
-    now = timezone.now()
-    ids = [evaluation.pk for evaluation in batch]
+    demands = (
+        Demand.objects.filter(experiment_id=experiment_id)
+        .active()
+        .unsettled()
+        .free(worker)
+        .order_by("evaluation_id")
+        .values_list(
+            "evaluation_id",
+            "n_trials",
+            "bound",
+            "evaluation__attempts",
+            "evaluation__trials",
+            "evaluation__rule__expressions",
+        )[:_MAX_CANDIDATES]
+    )
+    candidates: dict[int, tuple[Want, int, list[float], list[str]]] = {}
+    for evaluation_id, n_trials, bound, attempts, trials, texts in demands:
+        want = Want(n_trials, bound)
+        if evaluation_id in candidates:
+            want = want.merged(candidates[evaluation_id][0])
+        candidates[evaluation_id] = (want, attempts, trials, texts)
+    hopeless = [pk for pk, (_, attempts, _, _) in candidates.items() if attempts >= MAX_ATTEMPTS]
+    if hopeless:
+        give_up(hopeless, worker)
+        for pk in hopeless:
+            del candidates[pk]
+    fresh = [pk for pk, (_, attempts, _, _) in candidates.items() if attempts == 0]
+    ids = fresh or list(candidates)[:1]
+    n_wanted = min(len(ids), batch_size(len(ids)))
+    if n_wanted <= 0:
+        return Claims()
+    # Several workers look at the same list: they begin at different places.
+    first = random.randrange(len(ids)) if n_wanted < len(ids) else 0  # noqa: S311
+    chosen = [ids[(first + offset) % len(ids)] for offset in range(n_wanted)]
     n_claimed = (
-        Evaluation.objects.filter(pk__in=ids)
-        .claimable(now, worker)
+        Evaluation.objects.filter(pk__in=chosen)
+        .free(worker)
         .update(
             state=EvaluationState.CLAIMED,
             claimed_by=worker,
-            lease_expires_at=now + timedelta(seconds=LEASE_S),
+            lease_expires_at=Now() + timedelta(seconds=LEASE_S),
+            deadline_at=Now() + timedelta(seconds=time_limit_s(len(chosen))),
             attempts=F("attempts") + 1,
         )
     )
-    if n_claimed < len(ids):
+    if n_claimed < len(chosen):
         mine = set(
-            Evaluation.objects.filter(
-                pk__in=ids, state=EvaluationState.CLAIMED, claimed_by=worker
-            ).values_list("pk", flat=True)
+            Evaluation.objects.filter(pk__in=chosen)
+            .claimed_by_worker(worker)
+            .values_list("pk", flat=True)
         )
-        batch = [evaluation for evaluation in batch if evaluation.pk in mine]
-    return [
-        Claim(
-            evaluation_id=evaluation.pk,
-            rule=rules[evaluation.rule_id],
-            trials=tuple(evaluation.trials),
-            n_trials=n_trials,
-            attempts=evaluation.attempts + 1,
+        chosen = [pk for pk in chosen if pk in mine]
+    claims = []
+    for pk in sorted(chosen):
+        want, attempts, trials, texts = candidates[pk]
+        claims.append(
+            Claim(
+                evaluation_id=pk,
+                rule=PlasticityRule.parse(signature, texts),
+                trials=tuple(trials),
+                want=want,
+                attempts=attempts + 1,
+            )
         )
-        for evaluation in batch
-    ]
+    return Claims(claims, len(candidates) - len(claims))
 
 
-def claimable_of_run(
-    run_id: int, context: EvaluationContext, *, n_trials: int, worker: str
-) -> list[Evaluation]:
-    """Return the evaluations of a run's pending generation that a worker may claim."""
-    individuals = Individual.objects.filter(
-        run_id=run_id, birth_generation=F("run__pending_generation")
+def give_up(evaluation_ids: Iterable[int], worker: str) -> None:
+    """Record that rules never got a result: each of their workers was lost."""
+    lost = Evaluation.objects.filter(
+        pk__in=list(evaluation_ids), attempts__gte=MAX_ATTEMPTS, reason=""
+    ).free(worker)
+    common = {"state": EvaluationState.DONE, "lease_expires_at": None}
+    lost.filter(deadline_at__lt=Now()).update(
+        reason=Reason.TIME_LIMIT,
+        detail=f"{MAX_ATTEMPTS} workers were busy with this rule until the time limit.",
+        **common,
     )
-    return list(
-        Evaluation.objects.filter(pk__in=individuals.values("evaluation"), context=context)
-        .unsettled(n_trials)
-        .claimable(timezone.now(), worker)
-        .select_related("rule")
-        .order_by("pk")
+    lost.update(
+        reason=Reason.CRASH,
+        detail=f"{MAX_ATTEMPTS} workers were lost while they simulated this rule.",
+        **common,
     )
 
 
 def renew_leases(claims: Iterable[Claim], worker: str) -> None:
     """Tell everybody that the worker which holds the claims is alive."""
-    Evaluation.objects.filter(
-        pk__in=[claim.evaluation_id for claim in claims],
-        state=EvaluationState.CLAIMED,
-        claimed_by=worker,
-    ).update(lease_expires_at=timezone.now() + timedelta(seconds=LEASE_S))
+    Evaluation.objects.filter(pk__in=[claim.evaluation_id for claim in claims]).claimed_by_worker(
+        worker
+    ).update(lease_expires_at=Now() + timedelta(seconds=LEASE_S))
 
 
-def release(claims: Iterable[Claim], worker: str, *, detail: str, count_attempt: bool) -> None:
+def release(
+    evaluation_ids: Iterable[int], worker: str, *, detail: str = "", count_attempt: bool
+) -> None:
     """Give claims back without a result.
 
     Parameters
@@ -272,16 +370,18 @@ def release(claims: Iterable[Claim], worker: str, *, detail: str, count_attempt:
     count_attempt : bool
         Whether the rule may be to blame.
     """
-    changes = {"state": EvaluationState.PENDING, "claimed_by": "", "lease_expires_at": None}
+    changes: dict[str, object] = {
+        "state": EvaluationState.PENDING,
+        "claimed_by": "",
+        "lease_expires_at": None,
+    }
     if detail:
         changes["detail"] = detail
     if not count_attempt:
         changes["attempts"] = F("attempts") - 1
-    Evaluation.objects.filter(
-        pk__in=[claim.evaluation_id for claim in claims],
-        state=EvaluationState.CLAIMED,
-        claimed_by=worker,
-    ).update(**changes)
+    Evaluation.objects.filter(pk__in=list(evaluation_ids)).claimed_by_worker(worker).update(
+        **changes
+    )
 
 
 def record(results: Mapping[int, Result], worker: str) -> None:
@@ -290,55 +390,31 @@ def record(results: Mapping[int, Result], worker: str) -> None:
     A result that comes after the claim was lost is dropped: the worker that took over finds
     the same values.
     """
-    records = []
-    for evaluation_id, result in results.items():
-        n_done = len(result.trials)
-        state: Case | EvaluationState = EvaluationState.DONE
-        if not result.reason:
-            # Somebody may have asked for more trials meanwhile.
-            state = Case(
-                When(n_trials__gt=n_done, then=Value(EvaluationState.PENDING)),
-                default=Value(EvaluationState.DONE),
-            )
-        records.append(
+    Evaluation.objects.all().claimed_by_worker(worker).bulk_update(
+        [
             Evaluation(
                 pk=evaluation_id,
                 trials=list(result.trials),
-                n_trials_done=n_done,
+                n_trials_done=len(result.trials),
+                worst=min(result.trials, default=None),
                 reason=result.reason,
                 detail=result.detail,
                 seconds=F("seconds") + result.seconds,
-                state=state,
+                # A rule with values is not to blame if its worker is lost in a later trial.
+                attempts=0 if result.is_final else 1,
+                state=EvaluationState.DONE if result.is_final else EvaluationState.CLAIMED,
             )
-        )
-    Evaluation.objects.filter(state=EvaluationState.CLAIMED, claimed_by=worker).bulk_update(
-        records,
-        ["trials", "n_trials_done", "reason", "detail", "seconds", "state"],
+            for evaluation_id, result in results.items()
+        ],
+        ["trials", "n_trials_done", "worst", "reason", "detail", "seconds", "attempts", "state"],
     )
 
 
-def give_up(evaluations: Iterable[Evaluation]) -> None:
-    """Record that rules never got a result: each of their workers was lost."""
-    for evaluation in evaluations:
-        Evaluation.objects.filter(pk=evaluation.pk, attempts=evaluation.attempts).exclude(
-            state=EvaluationState.DONE
-        ).update(
-            state=EvaluationState.DONE,
-            reason=Reason.CRASH,
-            detail=f"{evaluation.attempts} workers were lost while they simulated this rule.",
-            lease_expires_at=None,
-        )
-
-
-def runs_waiting_for(evaluation_ids: Iterable[int], *, but_not: int) -> list[int]:
-    """Return the ids of the other running runs whose pending generation uses an evaluation."""
+def waiting_for(evaluation_ids: Iterable[int]) -> list[tuple[int, int | None]]:
+    """Return experiment and run of everybody who waits for one of the evaluations."""
     return list(
-        Individual.objects.filter(
-            evaluation_id__in=evaluation_ids,
-            birth_generation=F("run__pending_generation"),
-            run__state=ExperimentState.RUNNING,
-        )
-        .exclude(run_id=but_not)
-        .values_list("run_id", flat=True)
+        Demand.objects.filter(evaluation_id__in=list(evaluation_ids))
+        .active()
+        .values_list("experiment_id", "run_id")
         .distinct()
     )

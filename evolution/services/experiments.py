@@ -1,4 +1,4 @@
-"""Experiments: creating, launching and stopping them, and how long they will take."""
+"""Experiments: creating, cloning and launching them, and how long they will take."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ import tomllib
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from evolution.enums import ExperimentState, StopReason
-from evolution.errors import InvalidExperiment, StateConflict
+from evolution.enums import Action, ExperimentState
+from evolution.errors import InvalidExperiment
 from evolution.models import Experiment, Run
-from evolution.services import endings
-from evolution.services.couriers import CeleryCourier, Courier
+from evolution.services.control import announce, conflict, wake_on_commit
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from uuid import UUID
 
-    from django.contrib.auth.models import AbstractBaseUser
+    from django.contrib.auth.models import User
 
     from evolution.cgp.parameters import EvolutionParameters
+    from evolution.services.couriers import Courier
     from simulations.learning_tasks import LearningTask
     from simulations.parameters import TaskParameters
 
@@ -38,7 +39,7 @@ GENERATION_OVERHEAD_S = 0.02
 
 def create_experiment(
     *,
-    owner: AbstractBaseUser | None,
+    owner: User | None,
     name: str,
     learning_task: LearningTask,
     preset: str,
@@ -77,7 +78,10 @@ def create_experiment(
     ------
     InvalidExperiment
         If a value is out of bounds.
+    ParameterError
+        If parameters of the evolution do not fit the learning task.
     """
+    evolution_parameters.check_against(learning_task.signature, task_parameters.n_trials)
     experiment = Experiment(
         owner=owner,
         name=name,
@@ -114,7 +118,9 @@ def create_experiment(
     return experiment, True
 
 
-def launch_experiment(experiment: Experiment, *, courier: Courier | None = None) -> None:
+def launch_experiment(
+    experiment: Experiment, *, by: User | None = None, courier: Courier | None = None
+) -> None:
     """Set all runs of an experiment going.
 
     Raises
@@ -122,67 +128,60 @@ def launch_experiment(experiment: Experiment, *, courier: Courier | None = None)
     StateConflict
         If it was launched before.
     """
-    courier = courier or CeleryCourier()
     now = timezone.now()
     with transaction.atomic():
         n_won = Experiment.objects.filter(pk=experiment.pk, state=ExperimentState.CREATED).update(
             state=ExperimentState.RUNNING, started_at=now
         )
         if not n_won:
-            raise _conflict(experiment, "launched")
-        runs = experiment.runs.filter(state=ExperimentState.CREATED)
-        run_ids = list(runs.order_by("index").values_list("pk", flat=True))
-        runs.update(
-            state=ExperimentState.RUNNING, started_at=now, last_progress_at=now, queued_at=now
+            raise conflict(experiment, "launched")
+        experiment.runs.filter(state=ExperimentState.CREATED).update(
+            state=ExperimentState.RUNNING, started_at=now, last_progress_at=now
         )
-        transaction.on_commit(lambda: _queue_all(courier, run_ids), robust=True)
-        endings.announce_state_on_commit(experiment.pk)
+        announce(experiment, Action.LAUNCHED, by=by)
+        wake_on_commit(courier, experiment.n_runs)
     experiment.refresh_from_db()
 
 
-def _queue_all(courier: Courier, run_ids: list[int]) -> None:
-    for run_id in run_ids:
-        courier.queue(run_id)
+def clone_experiment(
+    experiment: Experiment,
+    *,
+    by: User | None,
+    changes: Mapping[str, Any],
+    name: str | None = None,
+    seed: int | None = None,
+    n_runs: int | None = None,
+) -> Experiment:
+    """Create an experiment like another one, ready to be launched.
 
-
-def stop_experiment(experiment: Experiment) -> None:
-    """End all runs of an experiment where they are; what they have found is kept.
+    Parameters
+    ----------
+    changes : mapping
+        New values of parameters of the learning task and of the evolution, by name.
+    name, seed, n_runs : optional
+        By default those of the original; the name says that this is a copy.
 
     Raises
     ------
-    StateConflict
-        If it is not running (any more).
+    ParameterError
+        If a value does not fit.
+    InvalidExperiment
+        If a value is out of bounds.
     """
-    now = timezone.now()
-    with transaction.atomic():
-        # Runs before the experiment: a run that ends takes its locks in this order.
-        list(
-            experiment.runs.running()
-            .select_for_update()
-            .order_by("pk")
-            .values_list("pk", flat=True)
-        )
-        experiment.runs.running().update(
-            state=ExperimentState.STOPPED,
-            stop_reason=StopReason.STOPPED,
-            pending_generation=None,
-            finished_at=now,
-        )
-        n_won = Experiment.objects.filter(pk=experiment.pk, state=ExperimentState.RUNNING).update(
-            state=ExperimentState.STOPPED, finished_at=now
-        )
-        if not n_won:
-            raise _conflict(experiment, "stopped")
-        endings.announce_state_on_commit(experiment.pk)
-    experiment.refresh_from_db()
-
-
-def _conflict(experiment: Experiment, verb: str) -> StateConflict:
-    experiment.refresh_from_db(fields=["state"])
-    return StateConflict(
-        f"The experiment “{experiment.name}” cannot be {verb}: "
-        f"it is {experiment.get_state_display()}."
+    task_names = set(experiment.learning_task.parameters_type.model_fields)
+    task_changes = {key: value for key, value in changes.items() if key in task_names}
+    other_changes = {key: value for key, value in changes.items() if key not in task_names}
+    clone, _ = create_experiment(
+        owner=by,
+        name=name or f"{experiment.name} (copy)"[:200],
+        learning_task=experiment.learning_task,
+        preset=experiment.preset,
+        task_parameters=experiment.get_task_parameters().with_changes(task_changes),
+        evolution_parameters=experiment.get_evolution_parameters().with_changes(other_changes),
+        seed=experiment.seed if seed is None else seed,
+        n_runs=experiment.n_runs if n_runs is None else n_runs,
     )
+    return clone
 
 
 def estimate_duration(

@@ -2,344 +2,485 @@
 
 from __future__ import annotations
 
+import enum
 import math
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from evolution import events
-from evolution.cgp.engine import Candidate, Engine, Selection
-from evolution.cgp.phenotype import expression_text
-from evolution.enums import EvaluationState, ExperimentState, StopReason
-from evolution.models import Evaluation, EvaluationContext, Generation, Individual, Rule, Run
+from evolution.cgp.engine import Candidate, Engine
+from evolution.cgp.stopping import Progress, criterion_met
+from evolution.enums import ExperimentState, Outcome, StopReason
+from evolution.models import Demand, Generation, Individual, Rule, Run
 from evolution.selectors import rule_message
 from evolution.services import endings, evaluations
+from evolution.services.evaluations import Want
+from evolution.services.judgement import judge
 from nest_build.rules import PlasticityRule, RuleSyntaxError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from evolution.cgp.parameters import EvolutionParameters
+    from evolution.cgp.engine import Request, Selection
+    from evolution.models import Evaluation
     from evolution.serializers import GenerationMessage
-    from evolution.services.evaluations import Claim
-    from simulations.learning_tasks import LearningTask
-    from simulations.parameters import TaskParameters
-
+    from evolution.services.judgement import Judgement
+    from evolution.services.setups import ExperimentSetup
 
 # Equivalent forms of one rule differ in the last digits of their fitness, relatively by less.
 _EQUIVALENT_FORMS = 1e-9
 
 
-@dataclass(frozen=True)
-class RunSetup:
-    """What stays the same over the generations of a run."""
+class Step(enum.Enum):
+    """What an attempt to advance a run led to."""
 
-    run_id: int
-    experiment_id: int
-    seed: int
-    trial_seed: int
-    learning_task: LearningTask
-    task_parameters: TaskParameters
-    evolution_parameters: EvolutionParameters
-    context: EvaluationContext
-    has_begun: bool
-    #: Fitness of the best baseline rule in the same trials, where a run stops there.
-    baseline_fitness: float | None = None
-
-    @property
-    def n_trials(self) -> int:
-        """Number of trials that a fitness value is made of."""
-        return self.task_parameters.n_trials
+    #: Evaluations are missing.
+    WAITING = "waiting"
+    #: The run has asked for evaluations that have to be made.
+    ASKING = "asking"
+    #: Everything that the run has asked for is known: it can be advanced again.
+    READY = "ready"
+    #: The run has ended, or somebody else has advanced it.
+    OVER = "over"
 
 
-@dataclass(frozen=True)
-class Step:
-    """What an attempt to advance a run led to.
+class _Overtaken(Exception):
+    """Somebody else has changed the run."""
+
+
+@dataclass
+class _Pending:
+    """What a run remembers between a request of its engine and the answer, as JSON.
+
+    Rules are named by their keys, None for genomes that encode no rule.
 
     Attributes
     ----------
-    has_advanced : bool
-        False while evaluations of the pending generation are missing.
-    has_ended : bool
-        Nothing is left to do for this run.
-    claims : list of Claim
-        Evaluations of the next generation that the worker holds now.
-    n_unclaimed : int
-        Evaluations of the next generation that nobody holds yet.
+    questions : list of (int, str or None)
+        Key and rule of each question, in the request's order; None if nothing has been asked.
+    cached : list of str
+        Rules of the questions that somebody had asked for before.
+    parents : dict of str to str
+        Rule by index of the parents; JSON has text as keys.
+    born : dict of str to (str or None)
+        Rule by index of all individuals of the pending generation.
+    earlier : list of dict
+        The individuals of the pending generation that were born with an earlier request.
+    outcomes : dict of str to str
+        Outcome by index, as far as it has been judged.
     """
 
-    has_advanced: bool = False
-    has_ended: bool = False
-    claims: list[Claim] = field(default_factory=list)
-    n_unclaimed: int = 0
+    questions: list[tuple[int, str | None]] | None = None
+    cached: list[str] = field(default_factory=list)
+    parents: dict[str, str | None] = field(default_factory=dict)
+    born: dict[str, str | None] = field(default_factory=dict)
+    earlier: list[dict[str, Any]] = field(default_factory=list)
+    outcomes: dict[str, str] = field(default_factory=dict)
+    n_evaluations: int = 0
+    n_cached: int = 0
+    n_pruned: int = 0
+    saved_s: float = 0.0
 
 
-def load_setup(run_id: int) -> RunSetup | None:
-    """Return the setup of a run, None if there is no such run or it is not running."""
+def advance(setup: ExperimentSetup, run_id: int) -> Step:
+    """Take a run one step further if all that it has asked for is known.
+
+    A step answers the engine, writes the generation if it is complete, and asks for what is
+    needed next. Everything is prepared first and then written in one short transaction, which
+    fails if somebody else has changed the run: it is never advanced twice and never half.
+    """
     run = (
         Run.objects.running()
-        .select_related("experiment")
-        .without_engine_state()
+        .select_related("champion__rule")
+        .defer("champion__genome")
         .filter(pk=run_id)
         .first()
     )
     if run is None:
-        return None
-    experiment = run.experiment
-    task_parameters = experiment.get_task_parameters()
-    return RunSetup(
-        run_id=run.pk,
-        experiment_id=experiment.pk,
-        seed=run.seed,
-        trial_seed=experiment.seed,
-        learning_task=experiment.learning_task,
-        task_parameters=task_parameters,
-        evolution_parameters=experiment.get_evolution_parameters(),
-        context=evaluations.get_or_create_context(
-            experiment.learning_task, task_parameters, experiment.seed
-        ),
-        has_begun=run.pending_generation is not None,
-    )
-
-
-def advance(setup: RunSetup, *, worker: str, batch_size: Callable[[int], int]) -> Step:
-    """Complete the pending generation if all its evaluations are there, and breed the next one.
-
-    Everything a generation changes is written in one transaction while the run's row is locked,
-    so that a run is never advanced twice and never half.
-
-    Parameters
-    ----------
-    setup : RunSetup
-    worker : str
-        Who claims evaluations of the next generation.
-    batch_size : callable
-        Given the number of evaluations to be made, how many to claim.
-    """
-    with transaction.atomic():
-        run = (
-            Run.objects.select_for_update(of=("self",))
-            .select_related("champion__rule")
-            .filter(pk=setup.run_id, state=ExperimentState.RUNNING)
-            .first()
-        )
-        if run is None:
-            return Step(has_ended=True)
-        if run.engine_state is None:
-            signature = setup.learning_task.signature
-            engine = Engine.start(
-                setup.evolution_parameters,
-                n_inputs=len(signature.inputs),
-                n_branches=len(signature.branches),
-                seed=setup.seed,
-            )
-        else:
-            individuals = list(
-                Individual.objects.filter(run=run, birth_generation=run.pending_generation)
-                .select_related("evaluation", "rule")
-                .defer("genome", "evaluation__detail")
-            )
-            unsettled = [i for i in individuals if not _is_settled(i, setup.n_trials)]
-            if unsettled:
-                _ask_in_this_context(setup, unsettled)
-                return Step()
-            engine = Engine.from_state(setup.evolution_parameters, run.engine_state)
-            stop_reason = _complete(setup, run, engine, individuals)
-            if stop_reason:
-                run.engine_state = engine.to_state()
-                endings.end_run(run, ExperimentState.FINISHED, stop_reason)
-                return Step(has_advanced=True, has_ended=True)
-        step = _breed(setup, run, engine, worker=worker, batch_size=batch_size)
-        run.engine_state = engine.to_state()
-        run.pending_generation = engine.generation
-        run.last_progress_at = timezone.now()
-        run.save(
-            update_fields=[
-                "engine_state",
-                "pending_generation",
-                "n_generations_done",
-                "champion",
-                "champion_fitness",
-                "last_progress_at",
-            ]
-        )
-        return step
-
-
-def _is_settled(individual: Individual, n_trials: int) -> bool:
-    return individual.evaluation is None or individual.evaluation.is_settled(n_trials)
-
-
-def _ask_in_this_context(setup: RunSetup, individuals: list[Individual]) -> None:
-    """Repeat wishes that were made before the software was changed; nobody grants them now."""
-    foreign = [i for i in individuals if i.evaluation.context_id != setup.context.pk]
-    if foreign:
-        by_rule, _ = evaluations.get_or_create_evaluations(
-            setup.context, [individual.rule for individual in foreign], setup.n_trials
-        )
-        for individual in foreign:
-            individual.evaluation = by_rule[individual.rule_id]
-        Individual.objects.bulk_update(foreign, ["evaluation"])
-
-
-def _complete(
-    setup: RunSetup, run: Run, engine: Engine, individuals: list[Individual]
-) -> StopReason | None:
-    """Select, and write the generation; return why the run ends now, if it does."""
-    aggregate = setup.learning_task.aggregate
-    fitness = {
-        individual.index: -math.inf
-        if individual.evaluation is None
-        else individual.evaluation.fitness(setup.n_trials, aggregate)
-        for individual in individuals
-    }
-    changed = []
-    for individual in individuals:
-        if not individual.is_inherited and math.isfinite(fitness[individual.index]):
-            individual.fitness = fitness[individual.index]
-            changed.append(individual)
-    if changed:
-        Individual.objects.bulk_update(changed, ["fitness"])
-    selection = engine.tell(fitness)
-    # Parents keep their order, so a new champion is one of this generation's individuals.
-    champion = {individual.index: individual for individual in individuals}.get(
-        selection.champion_index, run.champion
-    )
-    generation = Generation.objects.create(
-        run=run,
-        index=selection.generation,
-        champion=champion,
-        champion_fitness=_finite(selection.champion_fitness),
-        is_improvement=_is_improvement(run, selection),
-        n_evaluations=sum(not individual.is_inherited for individual in individuals),
-        n_cached=sum(individual.is_cached for individual in individuals),
-        created_at=timezone.now(),
-    )
-    message = _message(run, generation, champion)
-    transaction.on_commit(
-        lambda: events.announce_generation(setup.experiment_id, message), robust=True
-    )
-    run.champion = champion
-    run.champion_fitness = generation.champion_fitness
-    run.n_generations_done = selection.generation
-    return _stop_reason(setup, selection)
-
-
-def _is_improvement(run: Run, selection: Selection) -> bool:
-    before = -math.inf if run.champion_fitness is None else run.champion_fitness
-    return selection.champion_fitness > before
-
-
-def _stop_reason(setup: RunSetup, selection: Selection) -> StopReason | None:
-    parameters = setup.evolution_parameters
-    targets = [parameters.target_fitness]
-    if setup.baseline_fitness is not None:
-        baseline = setup.baseline_fitness
-        targets.append(baseline - _EQUIVALENT_FORMS * abs(baseline))
-    if any(target is not None and selection.champion_fitness >= target for target in targets):
-        return StopReason.TARGET
-    if selection.generation >= parameters.n_generations:
-        return StopReason.GENERATIONS
-    return None
-
-
-def _message(run: Run, generation: Generation, champion: Individual) -> GenerationMessage:
-    message: GenerationMessage = {
-        "run": run.pk,
-        "generation": generation.index,
-        "fitness": generation.champion_fitness,
-        "is_improvement": generation.is_improvement,
-        "n_evaluations": generation.n_evaluations,
-        "n_cached": generation.n_cached,
-    }
-    rule_before = None if run.champion is None else run.champion.rule_id
-    if champion.rule is not None and champion.rule_id != rule_before:
-        message["rule"] = rule_message(champion.rule)
-    return message
-
-
-def _breed(
-    setup: RunSetup,
-    run: Run,
-    engine: Engine,
-    *,
-    worker: str,
-    batch_size: Callable[[int], int],
-) -> Step:
-    """Write the individuals of the next generation and claim evaluations of their rules."""
-    candidates = engine.ask()
-    rules = [_rule(setup, candidate) for candidate in candidates]
-    records = evaluations.get_or_create_rules(
-        setup.learning_task.signature, [rule for rule in rules if rule is not None]
-    )
-    by_rule, known = evaluations.get_or_create_evaluations(
-        setup.context, records.values(), setup.n_trials
-    )
-    Individual.objects.bulk_create(
-        _individuals(run, engine.generation, candidates, rules, records, by_rule, known)
-    )
-    free = [
-        evaluation
-        for evaluation in by_rule.values()
-        if not evaluation.is_settled(setup.n_trials) and evaluation.state != EvaluationState.CLAIMED
-    ]
-    free.sort(key=lambda evaluation: evaluation.pk)
-    claims = evaluations.claim(
-        free,
-        {records[rule.key].pk: rule for rule in rules if rule is not None},
-        n_trials=setup.n_trials,
-        worker=worker,
-        batch_size=batch_size(len(free)),
-    )
-    return Step(has_advanced=True, claims=claims, n_unclaimed=len(free) - len(claims))
-
-
-def _rule(setup: RunSetup, candidate: Candidate) -> PlasticityRule | None:
-    """Return a candidate's rule, None if its expression exceeds the limits of the language."""
-    signature = setup.learning_task.signature
+        return Step.OVER
     try:
-        texts = tuple(
-            expression_text(alleles, setup.evolution_parameters, signature.input_names)
-            for alleles in candidate.genomes
+        return _Advance(setup, run).step()
+    except _Overtaken:
+        return Step.OVER
+    except IntegrityError:
+        # Two workers wrote the same generation: the second one was late.
+        if Run.objects.filter(pk=run_id, version=run.version).exists():
+            raise
+        return Step.OVER
+
+
+class _Advance:
+    def __init__(self, setup: ExperimentSetup, run: Run) -> None:
+        self._setup = setup
+        self._run = run
+        self._signature = setup.learning_task.signature
+        self._engine = self._load_engine()
+        self._pending = _Pending(**(run.pending or {}))
+        self._known: dict[str, tuple[int, Evaluation | None]] = {}
+        #: Rules of the individuals that are born, by key.
+        self._rules: dict[str, PlasticityRule] = {}
+
+    def _load_engine(self) -> Engine:
+        parameters = self._setup.evolution_parameters
+        if self._run.engine_state is not None:
+            return Engine.from_state(parameters, self._run.engine_state)
+        return Engine.start(
+            parameters,
+            input_names=self._signature.input_names,
+            n_branches=len(self._signature.branches),
+            seed=self._run.seed,
         )
-        return evaluations.canonical_rule(signature, texts)
-    except RuleSyntaxError:
-        return None
 
+    def step(self) -> Step:
+        setup, pending = self._setup, self._pending
+        if pending.questions is None:
+            return self._ask(selection=None)
+        keys = [key for _, key in pending.questions] + list(pending.born.values())
+        self._look_up(keys)
+        request = self._engine.ask()
+        judgements = self._judgements(request)
+        if judgements is None:
+            if any(key is not None and self._evaluation(key) is None for key in keys):
+                # Asked for before the software was changed; nobody answers that any more.
+                return self._ask(selection=None)
+            return Step.WAITING
+        if setup.evolution_parameters.stop_at_baseline and not setup.look_up_baseline():
+            is_asked = Demand.objects.filter(run=self._run).unsettled().exists()
+            return Step.WAITING if is_asked else self._ask(selection=None)
+        self._count(request, judgements)
+        born = [*(Candidate(**item) for item in pending.earlier), *request.born]
+        selection = self._engine.tell(
+            {key: -math.inf if item is None else item.fitness for key, item in judgements.items()}
+        )
+        if selection is None:
+            pending.earlier = [asdict(candidate) for candidate in born]
+            return self._ask(selection=None)
+        return self._ask(selection, self._individuals(born, selection))
 
-def _individuals(
-    run: Run,
-    generation: int,
-    candidates: list[Candidate],
-    rules: list[PlasticityRule | None],
-    records: Mapping[str, Rule],
-    by_rule: Mapping[int, Evaluation],
-    known: frozenset[int],
-) -> list[Individual]:
-    seen = set(known)
-    individuals = []
-    for candidate, rule in zip(candidates, rules, strict=True):
-        record = None if rule is None else records[rule.key]
-        is_inherited = candidate.fitness is not None
-        individuals.append(
-            Individual(
-                run=run,
+    # --- answers ---
+
+    def _judgements(self, request: Request) -> dict[int, Judgement | None] | None:
+        """Return the judgement on each question, None while one is missing.
+
+        A single judgement is None where there is no rule.
+        """
+        rule_of = dict(self._pending.questions)
+        judgements: dict[int, Judgement | None] = {}
+        for question in request.questions:
+            key = rule_of[question.key]
+            if key is None:
+                judgements[question.key] = None
+                continue
+            judgement = self._judge(key, self._want(question.n_trials, question.bound))
+            if judgement is None:
+                return None
+            judgements[question.key] = judgement
+        return judgements
+
+    def _judge(self, key: str, want: Want) -> Judgement | None:
+        evaluation = self._evaluation(key)
+        if evaluation is None:
+            return None
+        return judge(
+            evaluation.trials,
+            evaluation.reason,
+            n_trials=want.n_trials,
+            bound=want.bound,
+            aggregate=self._setup.learning_task.aggregate,
+        )
+
+    def _want(self, n_trials: int | None, bound: float | None) -> Want:
+        from simulations.learning_tasks import Aggregate
+
+        is_min = self._setup.learning_task.aggregate is Aggregate.MIN
+        return Want(
+            self._setup.n_trials if n_trials is None else n_trials, bound if is_min else None
+        )
+
+    def _count(self, request: Request, judgements: dict[int, Judgement | None]) -> None:
+        """Note outcomes, and how many rules had to be simulated."""
+        pending = self._pending
+        rule_of = dict(pending.questions)
+        counted: set[str] = set()
+        for question in request.questions:
+            judgement, key = judgements[question.key], rule_of[question.key]
+            if question.index is not None:
+                outcome = Outcome.INVALID if judgement is None else judgement.outcome
+                pending.outcomes[str(question.index)] = str(outcome)
+            if judgement is None or key in counted:
+                continue
+            counted.add(key)
+            evaluation = self._evaluation(key)
+            per_trial_s = evaluation.seconds / max(1, evaluation.n_trials_done)
+            pending.n_evaluations += 1
+            if key in pending.cached:
+                pending.n_cached += 1
+                pending.saved_s += per_trial_s * judgement.n_trials
+            if judgement.outcome is Outcome.PRUNED:
+                pending.n_pruned += 1
+                n_trials = self._want(question.n_trials, None).n_trials
+                pending.saved_s += per_trial_s * (n_trials - judgement.n_trials)
+
+    # --- history ---
+
+    def _individuals(self, born: list[Candidate], selection: Selection) -> dict[int, Individual]:
+        """Return the individuals of the completed generation by index."""
+        pending = self._pending
+        rule_of = {**pending.parents, **pending.born}
+        individuals = {}
+        for candidate in born:
+            key = pending.born[str(candidate.index)]
+            if key is not None:
+                self._rules[key] = self._rule(tuple(candidate.texts))
+            parent = candidate.parent_index
+            fitness = selection.fitness[candidate.index]
+            individuals[candidate.index] = Individual(
+                run=self._run,
                 index=candidate.index,
-                parent_index=candidate.parent_index,
-                birth_generation=generation,
+                parent_index=parent,
+                birth_generation=selection.generation,
+                origin=candidate.origin,
                 genome=candidate.genomes,
-                rule=record,
-                evaluation=None if record is None else by_rule[record.pk],
-                fitness=None if candidate.fitness is None else _finite(candidate.fitness),
-                is_inherited=is_inherited,
-                is_cached=not is_inherited and record is not None and record.pk in seen,
+                constants=list(candidate.parameters) if any(candidate.parameters) else None,
+                mutated_genes=candidate.mutated_genes,
+                rule_id=None if key is None else self._known[key][0],
+                evaluation=None if key is None else self._evaluation(key),
+                fitness=_finite(fitness),
+                outcome=self._outcome(candidate, selection),
+                is_neutral=parent is not None and key is not None and key == rule_of[str(parent)],
+                is_cached=candidate.fitness is None and key in pending.cached,
             )
+        pending.parents = {str(index): rule_of[str(index)] for index in selection.parent_indices}
+        return individuals
+
+    def _outcome(self, candidate: Candidate, selection: Selection) -> str:
+        if candidate.origin == "local search":
+            return Outcome.EVALUATED
+        if candidate.fitness is not None:
+            return Outcome.INHERITED
+        if candidate.index in selection.below_hurdle:
+            return Outcome.HURDLE
+        # The engine itself answers where a genome is too long to have a text.
+        return self._pending.outcomes.get(str(candidate.index), Outcome.INVALID)
+
+    # --- questions ---
+
+    def _ask(
+        self, selection: Selection | None, individuals: dict[int, Individual] | None = None
+    ) -> Step:
+        """Write what has been completed and ask for what is needed next."""
+        run, pending = self._run, self._pending
+        counts = pending
+        if selection is not None:
+            self._pending = pending = _Pending(parents=pending.parents)
+        stop_reason = self._complete(selection, counts, individuals or {})
+        if stop_reason is not None:
+            with transaction.atomic():
+                self._write_history(selection, counts, individuals)
+                run.engine_state = self._engine.to_state()
+                run.pending = vars(pending)
+                Demand.objects.filter(run=run).delete()
+                if not endings.end_run(run, ExperimentState.FINISHED, stop_reason):
+                    raise _Overtaken
+            return Step.OVER
+        request = self._engine.ask()
+        rules = self._rules_of(request)
+        wants = self._wants(request, rules)
+        with transaction.atomic():
+            self._write_history(selection, counts, individuals)
+            n_demands = self._write_demands(rules, wants)
+            run.engine_state = self._engine.to_state()
+            run.pending = vars(pending)
+            run.last_progress_at = timezone.now()
+            if not endings.save_run(run):
+                raise _Overtaken
+        return Step.ASKING if n_demands else Step.READY
+
+    def _rules_of(self, request: Request) -> dict[str, PlasticityRule]:
+        """Note the rules that the request is about, and return them by key."""
+        pending = self._pending
+        rules: dict[str, PlasticityRule] = {}
+
+        def key_of(texts: tuple[str, ...] | None) -> str | None:
+            rule = None if texts is None else self._rule(texts)
+            if rule is None:
+                return None
+            rules[rule.key] = rule
+            return rule.key
+
+        pending.questions = [
+            (question.key, key_of(question.texts)) for question in request.questions
+        ]
+        pending.born.update(
+            (str(candidate.index), key_of(candidate.texts)) for candidate in request.born
         )
-        if record is not None:
-            seen.add(record.pk)
-    return individuals
+        self._look_up(rules)
+        asked = {key for _, key in pending.questions}
+        pending.cached = [
+            key for key in rules if key in asked and self._evaluation(key) is not None
+        ]
+        return rules
+
+    def _rule(self, texts: tuple[str, ...]) -> PlasticityRule | None:
+        try:
+            return evaluations.canonical_rule(self._signature, texts)
+        except RuleSyntaxError:
+            return None
+
+    def _wants(self, request: Request, rules: dict[str, PlasticityRule]) -> dict[str, Want]:
+        """Return what has to be simulated, by rule."""
+        wants: dict[str, Want] = {}
+        rule_of = dict(self._pending.questions)
+        for question in request.questions:
+            key = rule_of[question.key]
+            want = self._want(question.n_trials, question.bound)
+            if key is not None and self._judge(key, want) is None:
+                wants[key] = wants[key].merged(want) if key in wants else want
+        # Pages compare with the rules of the literature; they are evaluated like all others.
+        if not self._setup.look_up_baseline():
+            baselines = {rule.key: rule for rule in self._setup.baseline_rules()}
+            self._look_up(baselines.keys() - self._known.keys())
+            for key, rule in baselines.items():
+                want = Want(self._setup.n_trials, None)
+                if self._judge(key, want) is None:
+                    rules[key] = rule
+                    wants[key] = want
+        return wants
+
+    def _write_demands(self, rules: dict[str, PlasticityRule], wants: dict[str, Want]) -> int:
+        setup, run = self._setup, self._run
+        rule_ids = evaluations.get_or_create_rules(
+            self._signature,
+            rules.values(),
+            known={key: rule_id for key, (rule_id, _) in self._known.items()},
+        )
+        missing = {rule_ids[key]: key for key in wants if self._evaluation(key) is None}
+        ids = {key: self._evaluation(key).pk for key in wants if key not in missing.values()}
+        for rule_id, evaluation in evaluations.create_evaluations(setup.context, missing).items():
+            ids[missing[rule_id]] = evaluation.pk
+        if run.pending is not None:
+            Demand.objects.filter(run=run).delete()
+        Demand.objects.bulk_create(
+            Demand(
+                experiment_id=setup.experiment_id,
+                run=run,
+                evaluation_id=ids[key],
+                n_trials=want.n_trials,
+                bound=want.bound,
+            )
+            for key, want in wants.items()
+        )
+        return len(wants)
+
+    # --- completion ---
+
+    def _complete(
+        self, selection: Selection | None, counts: _Pending, individuals: dict[int, Individual]
+    ) -> StopReason | None:
+        """Bring the run's figures up to date; return why it ends now, if it does."""
+        run = self._run
+        if selection is None:
+            return None
+        self._champion_before = run.champion
+        self._is_improvement = selection.champion_fitness > (
+            -math.inf if run.champion_fitness is None else run.champion_fitness
+        )
+        # Parents keep their order, so a new champion is one of this generation's individuals.
+        self._champion = individuals.get(selection.champion_index, run.champion)
+        run.champion_fitness = _finite(selection.champion_fitness)
+        run.n_generations_done = selection.generation
+        run.n_evaluations += counts.n_evaluations
+        run.n_cached += counts.n_cached
+        run.n_pruned += counts.n_pruned
+        run.saved_s += counts.saved_s
+        if self._is_improvement:
+            run.improved_at_generation = selection.generation
+        return self._stop_reason(selection)
+
+    def _stop_reason(self, selection: Selection) -> StopReason | None:
+        run, baseline = self._run, self._setup.baseline.value
+        if (
+            self._setup.evolution_parameters.stop_at_baseline
+            and baseline is not None
+            and selection.champion_fitness >= baseline - _EQUIVALENT_FORMS * abs(baseline)
+        ):
+            return StopReason.TARGET
+        criterion = criterion_met(
+            self._setup.evolution_parameters,
+            Progress(
+                generation=selection.generation,
+                champion_fitness=selection.champion_fitness,
+                improved_generation=run.improved_at_generation,
+                n_evaluations=run.n_evaluations,
+                wall_time_s=(timezone.now() - run.started_at).total_seconds() - run.paused_s,
+            ),
+        )
+        return None if criterion is None else StopReason(criterion)
+
+    def _write_history(
+        self,
+        selection: Selection | None,
+        counts: _Pending,
+        individuals: dict[int, Individual] | None,
+    ) -> None:
+        if selection is None:
+            return
+        run = self._run
+        Individual.objects.bulk_create(individuals.values())
+        run.champion = self._champion
+        generation = Generation.objects.create(
+            run=run,
+            index=selection.generation,
+            champion=run.champion,
+            champion_fitness=run.champion_fitness,
+            is_improvement=self._is_improvement,
+            parents=[selection.parent_indices],
+            n_evaluations=counts.n_evaluations,
+            n_cached=counts.n_cached,
+            n_pruned=counts.n_pruned,
+            created_at=timezone.now(),
+        )
+        message = self._message(generation)
+        experiment_id = self._setup.experiment_id
+        transaction.on_commit(
+            lambda: events.announce_generation(experiment_id, message), robust=True
+        )
+
+    def _message(self, generation: Generation) -> GenerationMessage:
+        message: GenerationMessage = {
+            "run": self._run.pk,
+            "generation": generation.index,
+            "fitness": generation.champion_fitness,
+            "is_improvement": generation.is_improvement,
+            "n_evaluations": generation.n_evaluations,
+            "n_cached": generation.n_cached,
+        }
+        before, rule_id = self._champion_before, self._champion.rule_id
+        if rule_id is not None and rule_id != (before and before.rule_id):
+            (key,) = [key for key, (known, _) in self._known.items() if known == rule_id]
+            message["rule"] = rule_message(self._record(key, rule_id))
+        return message
+
+    def _record(self, key: str, rule_id: int) -> Rule:
+        """Return the record of a rule of the completed generation, without reading it."""
+        rule = self._rules[key]
+        return Rule(
+            pk=rule_id,
+            signature=evaluations.signature_text(self._signature),
+            expressions=list(rule.texts),
+            complexity=rule.complexity,
+        )
+
+    # --- rules ---
+
+    def _look_up(self, keys: Any) -> None:
+        wanted = {key for key in keys if key is not None}
+        if wanted:
+            self._known.update(evaluations.find_rules(self._signature, wanted, self._setup.context))
+
+    def _evaluation(self, key: str) -> Evaluation | None:
+        return self._known.get(key, (None, None))[1]
 
 
 def _finite(fitness: float) -> float | None:

@@ -1,56 +1,49 @@
-"""The slice of work: what one worker does on one run before it turns to another.
+"""The slice of work: what one worker does before it lets others have their turn.
 
-A slice claims evaluations, simulates and records them, and where the generation is complete it
-advances the run itself and goes on with the next one. So one run on one worker needs no message
-per generation. Several workers may be at work on one run; whoever records the last evaluation
-advances it.
+A slice looks for an experiment with something to do, advances those of its runs that wait for
+nothing, claims evaluations that they need, from all runs together, simulates and records them, and
+goes on. So a run on one worker needs no message per generation, and few simulations serve many
+rules. Any number of workers may be at work on one experiment.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-import os
-import threading
 import time
 import traceback
-from dataclasses import replace
-from datetime import timedelta
-from functools import partial
 from itertools import groupby
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from django.db import InterfaceError, OperationalError, close_old_connections, connection
-from django.db.models import Exists, F, OuterRef
-from django.utils import timezone
+from django.db import close_old_connections
+from django.db.models.functions import Now
 
-from evolution.enums import EvaluationState
-from evolution.models import Evaluation, Individual, Run
-from evolution.services import endings, evaluations, generations
-from evolution.services.evaluations import LEASE_S, MAX_ATTEMPTS, Claim, Result
+from evolution.models import Experiment, Worker
+from evolution.models.evaluation import LEASE_S
+from evolution.services import endings, evaluations, watchdog, workers
+from evolution.services.evaluations import MAX_ATTEMPTS, Claim, Claims, Result
+from evolution.services.generations import Step, advance
+from evolution.services.setups import load_setup
 from evolution.services.simulator import MachineFault
-from simulations.evaluation import evaluate_rules
+from evolution.services.workers import TRANSIENT_ERRORS
+from simulations.evaluation import Evaluation, evaluate_by_trial
 from simulations.learning_tasks import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from evolution.services.couriers import Courier
-    from evolution.services.generations import RunSetup
+    from evolution.services.setups import ExperimentSetup
 
 logger = logging.getLogger(__name__)
 
-#: Time after which a slice hands over, so that runs take turns.
+#: Time after which a slice hands over, so that experiments take turns.
 SLICE_S = 2.0
 #: Cost of asking another worker for help.
 HOP_S = 0.02
-#: Silence after which the sweeper takes a message for lost.
-STALE_S = 15.0
-#: Time that results wait for a database that does not answer.
-PATIENCE_S = 30.0
-#: Errors of a database that is being restarted or is busy.
-TRANSIENT_ERRORS = (OperationalError, InterfaceError)
-_BASELINE_POLL_S = 0.05
+#: Results are written at least so often, so that a lost worker has not worked in vain for long.
+RECORD_INTERVAL_S = 1.0
+_LONGEST_PAUSE_S = 2.0
 _DETAIL_LENGTH = 10_000
 
 
@@ -58,53 +51,62 @@ class CannotSimulate(RuntimeError):
     """Simulations do not work on this machine: no rule is to blame."""
 
 
-def take_ticket(run_id: int, ticket: int) -> bool:
-    """Whether the message with this ticket is the first that asks for this slice of the run.
-
-    A message may be delivered twice, or sent again because it seemed lost.
-    """
-    runs = Run.objects.running().filter(pk=run_id, ticket=ticket)
-    return runs.update(ticket=F("ticket") + 1) == 1
-
-
-def work_on_run(
-    run_id: int, *, worker: str, courier: Courier, n_workers: int, slice_s: float = SLICE_S
-) -> None:
-    """Work on a run for a slice of time, or until nothing is left for this worker.
+def work(
+    *,
+    worker: str,
+    courier: Courier,
+    slice_s: float = SLICE_S,
+    n_workers: int | None = None,
+    experiment_id: int | None = None,
+    name: str | None = None,
+) -> bool:
+    """Work for a slice of time, or until nothing is left for this worker.
 
     Parameters
     ----------
-    run_id : int
     worker : str
         Name of this worker's claims. A message that is delivered again after its worker was
         lost carries the same name and takes the claims over at once.
     courier : Courier
-    n_workers : int
-        Workers that could help with this run.
     slice_s : float
-        Time after which to hand over.
+        Time after which to hand over, in s.
+    n_workers : int, optional
+        Workers that there are; by default those that were heard of.
+    experiment_id : int, optional
+        Work on this experiment only.
+    name : str, optional
+        Name under which the worker tells what it does; None if it is of interest to nobody.
+
+    Returns
+    -------
+    bool
+        False if there was nothing to do.
     """
-    setup = generations.load_setup(run_id)
-    if setup is None:
-        return
-    try:
-        _Slice(setup, worker, courier, n_workers).work(slice_s)
-    except CannotSimulate as error:
-        logger.error("Run %s: %s", run_id, error)
-        endings.fail_run(run_id, str(error))
-    except TRANSIENT_ERRORS:
-        # Passes when the database is back; the sweeper asks again.
-        raise
-    except Exception as error:
-        logger.exception("Run %s cannot go on", run_id)
-        endings.fail_run(run_id, f"{type(error).__name__}: {error}")
-
-
-def workers_per_run() -> int:
-    """Return how many workers could help with each of the running runs."""
-    configured = os.environ.get("E2L_WORKERS", "")
-    n_workers = int(configured) if configured.isdecimal() else os.cpu_count() or 1
-    return max(1, math.ceil(n_workers / max(1, Run.objects.running().count())))
+    deadline = time.monotonic() + slice_s
+    has_worked = False
+    in_vain: set[int] = set()
+    while True:
+        waiting = workers.experiments_with_work(worker).exclude(pk__in=in_vain)
+        if experiment_id is not None:
+            waiting = waiting.filter(pk=experiment_id)
+        chosen = waiting.values_list("pk", flat=True).first()
+        if chosen is None:
+            break
+        Experiment.objects.filter(pk=chosen).update(served_at=Now())
+        if name is not None:
+            workers.report(name, is_busy=True, experiment_id=chosen)
+        if _work_on(chosen, deadline, worker, courier, n_workers, name):
+            has_worked = True
+        else:
+            # Others were faster.
+            in_vain.add(chosen)
+        if time.monotonic() >= deadline:
+            if has_worked:
+                courier.wake(1)
+            break
+    if name is not None:
+        workers.report(name, is_busy=False)
+    return has_worked
 
 
 def batch_size(n_rules: int, n_workers: int, seconds_of: Callable[[int], float]) -> int:
@@ -130,248 +132,263 @@ def batch_size(n_rules: int, n_workers: int, seconds_of: Callable[[int], float])
     )
 
 
-def stale_runs() -> list[int]:
-    """Return the ids of running runs that nobody works on and no recent message asks for."""
-    now = timezone.now()
-    limit = now - timedelta(seconds=STALE_S)
-    held = Individual.objects.filter(
-        run=OuterRef("pk"),
-        birth_generation=OuterRef("pending_generation"),
-        evaluation__state=EvaluationState.CLAIMED,
-        evaluation__lease_expires_at__gte=now,
-    )
-    return list(
-        Run.objects.running()
-        .exclude(queued_at__gte=limit)
-        .exclude(last_progress_at__gte=limit)
-        .exclude(Exists(held))
-        .values_list("pk", flat=True)
-    )
+def _work_on(
+    experiment_id: int,
+    deadline: float,
+    worker: str,
+    courier: Courier,
+    n_workers: int | None,
+    name: str | None,
+) -> bool:
+    setup = load_setup(experiment_id)
+    if setup is None:
+        return False
+    try:
+        return _Slice(setup, worker, courier, n_workers, name).work(deadline)
+    except CannotSimulate as error:
+        logger.error("Experiment %s: %s", experiment_id, error)
+        endings.fail_experiment(experiment_id, str(error))
+    except TRANSIENT_ERRORS:
+        # Passes when the database is back; the sweeper asks again.
+        raise
+    except Exception as error:
+        logger.exception("Experiment %s cannot go on", experiment_id)
+        endings.fail_experiment(experiment_id, f"{type(error).__name__}: {error}")
+    return True
 
 
 class _Slice:
-    def __init__(self, setup: RunSetup, worker: str, courier: Courier, n_workers: int) -> None:
+    def __init__(
+        self,
+        setup: ExperimentSetup,
+        worker: str,
+        courier: Courier,
+        n_workers: int | None,
+        name: str | None,
+    ) -> None:
         self._setup = setup
         self._worker = worker
         self._courier = courier
-        self._n_workers = n_workers
+        self._name = name
+        self._n_workers = _workers_per_experiment() if n_workers is None else n_workers
 
-    def work(self, slice_s: float) -> None:
-        deadline = time.monotonic() + slice_s
-        # Pages compare with the baselines in any case; a run that stops there waits for them.
-        if not self._setup.has_begun or self._setup.evolution_parameters.stop_at_baseline:
-            baseline_fitness = self._baseline_fitness()
-            if self._setup.evolution_parameters.stop_at_baseline:
-                self._setup = replace(self._setup, baseline_fitness=baseline_fitness)
-        claims = self._claim()
+    def work(self, deadline: float) -> bool:
+        """Work until the deadline or until nothing is left; return whether there was anything."""
+        has_worked = False
+        ready = workers.ready_runs().filter(experiment=self._setup.experiment_id)
+        run_ids = list(ready.order_by("index").values_list("pk", flat=True))
         while True:
-            if claims:
-                self._evaluate(claims)
-            is_late = time.monotonic() >= deadline
-            step = generations.advance(
-                self._setup,
-                worker=self._worker,
-                batch_size=_none if is_late else self._batch_size,
-            )
-            if step.has_ended:
-                return
-            if is_late:
-                self._courier.queue(self._setup.run_id)
-                return
-            if step.has_advanced:
-                claims = step.claims
-                self._offer(step.n_unclaimed, len(claims))
-            else:
-                # What is missing is free, or in the hands of workers who find after they have
-                # recorded it that this run waits for it.
-                claims = self._claim()
-                if not claims:
-                    return
+            for run_id in run_ids:
+                has_worked |= self._advance(run_id, deadline)
+            if has_worked and time.monotonic() >= deadline:
+                return True
+            claims = self._claim()
+            if not claims:
+                return has_worked
+            has_worked = True
+            self._evaluate(claims)
+            run_ids = self._runs_to_advance(claims)
+
+    def _advance(self, run_id: int, deadline: float) -> bool:
+        """Advance a run as far as it goes; return whether it has moved."""
+        try:
+            first = step = advance(self._setup, run_id)
+            while step is Step.READY and time.monotonic() < deadline:
+                step = advance(self._setup, run_id)
+        except TRANSIENT_ERRORS:
+            raise
+        except Exception as error:
+            logger.exception("Run %s cannot go on", run_id)
+            endings.fail_run(run_id, f"{type(error).__name__}: {error}")
+            return True
+        return first is not Step.WAITING
+
+    # --- claims ---
 
     def _claim(self) -> list[Claim]:
         setup = self._setup
-        free = self._not_hopeless(
-            evaluations.claimable_of_run(
-                setup.run_id, setup.context, n_trials=setup.n_trials, worker=self._worker
-            )
-        )
-        signature = setup.learning_task.signature
-        claims = evaluations.claim(
-            free,
-            {e.rule_id: e.rule.parsed(signature) for e in free},
-            n_trials=setup.n_trials,
+        claims: Claims = evaluations.claim(
+            setup.experiment_id,
+            setup.learning_task.signature,
             worker=self._worker,
-            batch_size=self._batch_size(len(free)),
+            batch_size=self._batch_size,
+            time_limit_s=self._time_limit_s,
         )
-        self._offer(len(free) - len(claims), len(claims))
-        return claims
-
-    def _not_hopeless(self, free: list[Evaluation]) -> list[Evaluation]:
-        """Give up the evaluations that were claimed too often, and return the others."""
-        hopeless = [evaluation for evaluation in free if evaluation.attempts >= MAX_ATTEMPTS]
-        if hopeless:
-            evaluations.give_up(hopeless)
-            self._wake_others(evaluation.pk for evaluation in hopeless)
-        return [evaluation for evaluation in free if evaluation.attempts < MAX_ATTEMPTS]
-
-    def _baseline_fitness(self) -> float | None:
-        """Return the fitness of the best baseline rule, None if no baseline has one.
-
-        Baselines are evaluated like all other rules.
-        """
-        setup = self._setup
-        task = setup.learning_task
-        rules = {
-            rule.key: rule
-            for baseline in task.baselines
-            for rule in [evaluations.canonical_rule(task.signature, baseline.expressions)]
-        }
-        records = evaluations.get_or_create_rules(task.signature, rules.values())
-        parsed = {record.pk: rules[key] for key, record in records.items()}
-        while True:
-            known, _ = evaluations.get_or_create_evaluations(
-                setup.context, records.values(), setup.n_trials
-            )
-            missing = [e for e in known.values() if not e.is_settled(setup.n_trials)]
-            if not missing:
-                fitness = [e.fitness(setup.n_trials, task.aggregate) for e in known.values()]
-                return max(filter(math.isfinite, fitness), default=None)
-            claims = evaluations.claim(
-                self._not_hopeless(missing),
-                parsed,
-                n_trials=setup.n_trials,
-                worker=self._worker,
-                batch_size=len(missing),
-            )
-            if claims:
-                self._evaluate(claims)
-            else:
-                # Another worker is at it.
-                time.sleep(_BASELINE_POLL_S)
+        if claims.n_left and claims.claims and self._n_workers > 1:
+            n_batches = math.ceil(claims.n_left / len(claims.claims))
+            self._courier.wake(min(n_batches, self._n_workers - 1))
+        return claims.claims
 
     def _batch_size(self, n_rules: int) -> int:
-        setup = self._setup
-        return batch_size(
-            n_rules,
-            self._n_workers,
-            lambda size: (
-                setup.n_trials * setup.learning_task.estimate_seconds(setup.task_parameters, size)
-            ),
-        )
+        n_trials = self._setup.n_trials
+        return batch_size(n_rules, self._n_workers, lambda size: n_trials * self._estimated_s(size))
 
-    def _offer(self, n_rules: int, size: int) -> None:
-        if n_rules > 0 and size > 0 and self._n_workers > 1:
-            n_batches = min(math.ceil(n_rules / size), self._n_workers - 1)
-            self._courier.offer(self._setup.run_id, n_batches)
+    def _estimated_s(self, n_rules: int) -> float:
+        setup = self._setup
+        return setup.learning_task.estimate_seconds(setup.task_parameters, n_rules)
+
+    def _time_limit_s(self, n_rules: int) -> float:
+        return watchdog.time_limit_s(self._estimated_s(n_rules))
+
+    # --- simulation ---
 
     def _evaluate(self, claims: list[Claim]) -> None:
         """Simulate what is claimed, and record or release it."""
-        results: dict[int, Result] = {}
+        unfinished = {claim.evaluation_id for claim in claims}
         try:
-            with _LeaseKeeper(claims, self._worker):
-                for _, group in groupby(sorted(claims, key=_n_done), key=_n_done):
-                    results |= self._simulate(list(group))
+            with workers.pulse(lambda: self._beat(claims), LEASE_S / 3):
+                for trials, group in groupby(sorted(claims, key=_trials), key=_trials):
+                    self._simulate(list(group), range(*trials), unfinished)
         except BaseException:
             # The machine, a person or a deadline is to blame, not the rules.
-            evaluations.release(claims, self._worker, detail="", count_attempt=False)
+            evaluations.release(unfinished, self._worker, count_attempt=False)
             raise
-        if results:
-            _persistently(partial(evaluations.record, results, self._worker))
-            self._wake_others(results)
 
-    def _simulate(self, claims: list[Claim]) -> dict[int, Result]:
-        """Return the results by evaluation; none if something went wrong but may be repeated."""
+    def _beat(self, claims: list[Claim]) -> None:
+        evaluations.renew_leases(claims, self._worker)
+        if self._name is not None:
+            workers.report(self._name, is_busy=True)
+
+    def _simulate(self, claims: list[Claim], trials: range, unfinished: set[int]) -> None:
+        """Simulate claims that lack the same trials; record what they give, trial by trial."""
         setup = self._setup
+        book = _Book(claims, self._worker)
+        simulation = evaluate_by_trial(
+            setup.learning_task,
+            [claim.rule for claim in claims],
+            setup.task_parameters,
+            seed=setup.trial_seed,
+            trials=trials,
+            bounds=[claim.want.bound for claim in claims],
+        )
         try:
-            outcomes = evaluate_rules(
-                setup.learning_task,
-                [claim.rule for claim in claims],
-                setup.task_parameters,
-                seed=setup.trial_seed,
-                trials=range(_n_done(claims[0]), setup.n_trials),
-            )
+            while True:
+                with watchdog.watch(self._time_limit_s(len(claims))):
+                    known = next(simulation, None)
+                if known is None:
+                    break
+                settled = book.enter(known)
+                unfinished -= settled
+                if settled and unfinished and self._n_workers > 1:
+                    # Somebody else could go on with the runs that wait for these.
+                    self._courier.wake(1)
         except MachineFault as error:
             raise CannotSimulate(f"Simulations do not work on this machine: {error}") from error
+        except TRANSIENT_ERRORS:
+            raise
         except Exception:
-            detail = traceback.format_exc()[-_DETAIL_LENGTH:]
-            logger.warning("A simulation of %d rule(s) failed:\n%s", len(claims), detail)
-            (claim, *others) = claims
-            if others or claim.attempts < MAX_ATTEMPTS:
-                evaluations.release(claims, self._worker, detail=detail, count_attempt=True)
-                return {}
-            return {
-                claim.evaluation_id: Result(
-                    claim.trials, reason=Reason.ERROR, detail=detail, seconds=0.0
-                )
-            }
-        return {
-            claim.evaluation_id: Result(
-                trials=claim.trials + outcome.trials,
-                reason=outcome.reason or "",
-                detail=outcome.detail[-_DETAIL_LENGTH:],
-                seconds=outcome.seconds,
-            )
-            for claim, outcome in zip(claims, outcomes, strict=True)
-        }
+            unfinished -= self._blame(book, traceback.format_exc()[-_DETAIL_LENGTH:])
 
-    def _wake_others(self, evaluation_ids: Iterable[int]) -> None:
+    def _blame(self, book: _Book, detail: str) -> set[int]:
+        """Release the claims whose simulation failed, or give a single rule up."""
+        claims = book.open_claims()
+        logger.warning("A simulation of %d rule(s) failed:\n%s", len(claims), detail)
+        (claim, *others) = claims
+        ids = {claim.evaluation_id for claim in claims}
+        if others or claim.attempts < MAX_ATTEMPTS:
+            evaluations.release(ids, self._worker, detail=detail, count_attempt=True)
+        else:
+            book.fail(claim, Reason.ERROR, detail)
+        return ids
+
+    def _runs_to_advance(self, claims: list[Claim]) -> list[int]:
+        """Return the runs of this experiment that wait for the claims; wake others for theirs."""
         # Asked after the commit: a run that did not see these results had committed its wish
         # for them by then.
-        for run_id in evaluations.runs_waiting_for(
-            list(evaluation_ids), but_not=self._setup.run_id
-        ):
-            self._courier.queue(run_id)
+        waiting = evaluations.waiting_for(claim.evaluation_id for claim in claims)
+        own = self._setup.experiment_id
+        if any(experiment_id != own for experiment_id, _ in waiting):
+            self._courier.wake(1)
+        return sorted(
+            {run_id for experiment_id, run_id in waiting if experiment_id == own and run_id}
+        )
 
 
-class _LeaseKeeper:
-    """Renews the leases of claims from a thread while the simulation holds this one."""
+class _Book:
+    """Writes down what a simulation gives, not more often than needed."""
 
-    def __init__(self, claims: list[Claim], worker: str) -> None:
+    def __init__(self, claims: Sequence[Claim], worker: str) -> None:
         self._claims = claims
         self._worker = worker
-        self._is_done = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="lease keeper", daemon=True)
+        self._known: list[Evaluation] = []
+        self._recorded_s = [0.0 for _ in claims]
+        self._is_settled = [False for _ in claims]
+        self._recorded_at = time.monotonic()
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+    def enter(self, known: list[Evaluation]) -> set[int]:
+        """Record the rules that are settled, now and then the others too; return the settled."""
+        self._known = known
+        settled = [
+            index
+            for index, evaluation in enumerate(known)
+            if not self._is_settled[index] and self._suffices(self._claims[index], evaluation)
+        ]
+        for index in settled:
+            self._is_settled[index] = True
+        is_due = time.monotonic() - self._recorded_at >= RECORD_INTERVAL_S
+        partial = [index for index, done in enumerate(self._is_settled) if not done]
+        self._record([*settled, *partial] if is_due else settled)
+        return {self._claims[index].evaluation_id for index in settled}
 
-    def __exit__(self, *_: object) -> None:
-        self._is_done.set()
-        self._thread.join()
+    def _suffices(self, claim: Claim, evaluation: Evaluation) -> bool:
+        n_trials = len(claim.trials) + len(evaluation.trials)
+        return bool(evaluation.reason or evaluation.is_pruned or n_trials >= claim.want.n_trials)
 
-    def _keep(self) -> None:
-        has_connected = False
-        while not self._is_done.wait(LEASE_S / 3):
-            has_connected = True
-            try:
-                evaluations.renew_leases(self._claims, self._worker)
-            except TRANSIENT_ERRORS:
-                logger.warning("Leases could not be renewed", exc_info=True)
-                close_old_connections()
-        if has_connected:
-            connection.close()
+    def _record(self, indices: Iterable[int]) -> None:
+        results = {self._claims[index].evaluation_id: self._result(index) for index in indices}
+        if results:
+            self._recorded_at = time.monotonic()
+            _persistently(lambda: evaluations.record(results, self._worker))
+
+    def _result(self, index: int) -> Result:
+        claim, evaluation = self._claims[index], self._known[index]
+        seconds = evaluation.seconds - self._recorded_s[index]
+        self._recorded_s[index] = evaluation.seconds
+        return Result(
+            trials=claim.trials + evaluation.trials,
+            reason=evaluation.reason or "",
+            detail=evaluation.detail[-_DETAIL_LENGTH:],
+            seconds=seconds,
+            is_final=self._is_settled[index],
+        )
+
+    def open_claims(self) -> list[Claim]:
+        """Return the claims that are not settled."""
+        return [
+            claim for claim, done in zip(self._claims, self._is_settled, strict=True) if not done
+        ]
+
+    def fail(self, claim: Claim, reason: Reason, detail: str) -> None:
+        """Record that a rule fails in the trial after the last one."""
+        index = list(self._claims).index(claim)
+        trials = self._known[index].trials if self._known else ()
+        result = Result(claim.trials + trials, reason, detail, 0.0)
+        _persistently(lambda: evaluations.record({claim.evaluation_id: result}, self._worker))
+
+
+def _workers_per_experiment() -> int:
+    """Return how many workers could help with each of the running experiments."""
+    n_experiments = Experiment.objects.running().count()
+    return max(1, math.ceil(Worker.objects.alive().count() / max(1, n_experiments)))
 
 
 def _persistently(write: Callable[[], None]) -> None:
-    """Write what took long to compute, also while the database is being restarted."""
-    deadline = time.monotonic() + PATIENCE_S
+    """Write what took long to compute, also if the database is down, or its disk is full, for long.
+
+    The worker has nothing better to do: without the database there is no other work either.
+    """
+    pause_s = 0.1
     while True:
         try:
             write()
         except TRANSIENT_ERRORS:
-            if time.monotonic() > deadline:
-                raise
-            logger.warning("The database does not answer", exc_info=True)
+            logger.warning("Results wait for the database", exc_info=True)
             close_old_connections()
-            time.sleep(0.5)
+            time.sleep(pause_s)
+            pause_s = min(_LONGEST_PAUSE_S, 2 * pause_s)
         else:
             return
 
 
-def _none(n_rules: int) -> int:
-    return 0
-
-
-def _n_done(claim: Claim) -> int:
-    return len(claim.trials)
+def _trials(claim: Claim) -> tuple[int, int]:
+    return len(claim.trials), claim.want.n_trials

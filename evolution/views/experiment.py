@@ -18,7 +18,7 @@ from evolution.enums import ExperimentState, StopReason
 from evolution.errors import StateConflict
 from evolution.models import Experiment, Individual
 from evolution.plots import champion_figure
-from evolution.services import experiments
+from evolution.services import control
 from evolution.views import presentation
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def stop(request: HttpRequest, pk: int) -> HttpResponse:
     """End an experiment that runs."""
     experiment = _experiment(pk)
     try:
-        experiments.stop_experiment(experiment)
+        control.stop_experiment(experiment, by=request.user)
     except StateConflict as error:
         context = {"message": str(error), "back_url": experiment.get_absolute_url()}
         return render(request, "409.html", context, status=409)

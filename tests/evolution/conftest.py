@@ -8,7 +8,7 @@ import pytest
 
 from evolution.cgp.parameters import EvolutionParameters
 from evolution.services import experiments, work
-from evolution.services.couriers import InlineCourier
+from evolution.services.couriers import SilentCourier
 from simulations import learning_tasks
 from tests.evolution import regression_task
 
@@ -63,19 +63,37 @@ def make_experiment() -> Callable[..., Experiment]:
     return make
 
 
+class CountingCourier:
+    """A courier that wakes nobody and counts how many workers it was asked for."""
+
+    def __init__(self) -> None:
+        self.n_asked = 0
+
+    def wake(self, n_workers: int) -> None:
+        self.n_asked += n_workers
+
+
 @pytest.fixture
-def courier() -> InlineCourier:
-    return InlineCourier()
+def courier() -> CountingCourier:
+    return CountingCourier()
 
 
-def work_until_idle(
-    courier: InlineCourier, *, worker: str = "test", n_workers: int = 1, slice_s: float = 2.0
-) -> None:
-    """Work on all runs that want attention, in this process."""
-    while (run_id := courier.next()) is not None:
-        work.work_on_run(
-            run_id, worker=worker, courier=courier, n_workers=n_workers, slice_s=slice_s
-        )
+def launch(experiment: Experiment) -> None:
+    """Launch an experiment; no worker is told about it."""
+    experiments.launch_experiment(experiment, courier=SilentCourier())
+
+
+def work_until_idle(*, worker: str = "test", n_workers: int = 1, slice_s: float = 2.0) -> int:
+    """Work on everything in this process until nothing is left; return the number of slices."""
+    n_slices = 0
+    while work.work(worker=worker, courier=SilentCourier(), n_workers=n_workers, slice_s=slice_s):
+        n_slices += 1
+    return n_slices
+
+
+def work_for_a_moment(seconds: float = 0.05) -> None:
+    """Work on everything in this process for one short slice."""
+    work.work(worker="test", courier=SilentCourier(), n_workers=1, slice_s=seconds)
 
 
 def history(experiment: Experiment) -> list[Any]:
@@ -87,7 +105,7 @@ def history(experiment: Experiment) -> list[Any]:
             "engine": run.engine_state,
             "champions": list(
                 run.generations.order_by("index").values_list(
-                    "index", "champion__index", "champion_fitness", "is_improvement"
+                    "index", "champion__index", "champion_fitness", "is_improvement", "parents"
                 )
             ),
             "individuals": list(
@@ -95,10 +113,14 @@ def history(experiment: Experiment) -> list[Any]:
                     "index",
                     "parent_index",
                     "birth_generation",
+                    "origin",
                     "genome",
+                    "constants",
+                    "mutated_genes",
                     "rule__expressions",
                     "fitness",
-                    "is_inherited",
+                    "outcome",
+                    "is_neutral",
                 )
             ),
         }

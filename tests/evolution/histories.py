@@ -48,8 +48,8 @@ def make_rule(text: str) -> Rule:
     """Return the record of a rule of the error-driven task."""
     signature = get_learning_task("error-driven").signature
     rule = evaluations.canonical_rule(signature, (text,))
-    (record,) = evaluations.get_or_create_rules(signature, [rule]).values()
-    return record
+    (pk,) = evaluations.get_or_create_rules(signature, [rule]).values()
+    return Rule.objects.get(pk=pk)
 
 
 def add_generations(run: Run, champions: Sequence[tuple[str | None, float | None]]) -> None:

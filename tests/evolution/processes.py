@@ -59,18 +59,31 @@ class Site:
         return path.read_text()[-4000:] if path.exists() else ""
 
     @contextmanager
-    def worker(self, n_processes: int, *, beat: bool = False) -> Iterator[subprocess.Popen[bytes]]:
+    def worker(self, n_processes: int, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Run a Celery worker with so many children."""
+        command = [
+            *("celery", "-A", "tests.evolution.worker_app"),
+            *("worker", "--pool", "prefork", "--concurrency", str(n_processes)),
+            *("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO"),
+        ]
+        with self._service(command, environment) as process:
+            yield process
+
+    @contextmanager
+    def sweeper(self) -> Iterator[subprocess.Popen[bytes]]:
+        """Run the sweeper."""
+        with self._service(["tests.evolution.command", "sweeper"], {}) as process:
+            yield process
+
+    @contextmanager
+    def _service(
+        self, arguments: list[str], environment: dict[str, str]
+    ) -> Iterator[subprocess.Popen[bytes]]:
         with (self.directory / "worker.log").open("ab") as log:
             process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "celery", "-A", "tests.evolution.worker_app"),
-                    *("worker", "--pool", "prefork", "--concurrency", str(n_processes)),
-                    *("--without-gossip", "--without-mingle", "--without-heartbeat"),
-                    *("--loglevel", "INFO"),
-                    *(("--beat", "--schedule", str(self.directory / "beat")) if beat else ()),
-                ],
+                [sys.executable, "-m", *arguments],
                 cwd=PROJECT_ROOT,
-                env=self.environment,
+                env={**self.environment, **environment},
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )

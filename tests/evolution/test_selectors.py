@@ -11,9 +11,7 @@ from django.utils import timezone
 from evolution import selectors
 from evolution.enums import ExperimentState
 from evolution.models import Experiment, Run
-from evolution.services import experiments
-from evolution.services.couriers import InlineCourier
-from tests.evolution.conftest import work_until_idle
+from tests.evolution.conftest import launch, work_for_a_moment, work_until_idle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,10 +23,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def finished(make_experiment: Callable[..., Experiment]) -> Experiment:
-    courier = InlineCourier()
     experiment = make_experiment(n_runs=3, n_generations=15)
-    experiments.launch_experiment(experiment, courier=courier)
-    work_until_idle(courier)
+    launch(experiment)
+    work_until_idle()
     experiment.refresh_from_db()
     return experiment
 
@@ -117,16 +114,17 @@ def test_a_finished_experiment_says_so(finished: Experiment) -> None:
 
 
 def test_the_estimate_follows_the_measured_pace(
-    make_experiment: Callable[..., Experiment], courier: InlineCourier
+    make_experiment: Callable[..., Experiment],
 ) -> None:
     experiment = make_experiment(n_runs=2, n_generations=100)
     message = selectors.experiment_message(experiment)
     assert (message["elapsed_s"], message["remaining_s"]) == (None, None)
     assert [run["generation"] for run in message["runs"]] == [-1, -1]
 
-    experiments.launch_experiment(experiment, courier=courier)
+    launch(experiment)
     assert selectors.experiment_message(experiment)["remaining_s"] is None
-    work_until_idle_for_a_moment(courier)
+    for _ in range(4):
+        work_for_a_moment()
     # As if the generations so far had taken 50 s.
     Experiment.objects.update(started_at=timezone.now() - timedelta(seconds=50))
     message = selectors.experiment_message(experiment)
@@ -134,14 +132,6 @@ def test_the_estimate_follows_the_measured_pace(
     missing = sum(100 - run["generation"] for run in message["runs"])
     assert done > 0
     assert message["remaining_s"] == pytest.approx(50 / done * missing, rel=0.05)
-
-
-def work_until_idle_for_a_moment(courier: InlineCourier) -> None:
-    from evolution.services import work
-
-    run_id = courier.next()
-    assert run_id is not None
-    work.work_on_run(run_id, worker="test", courier=courier, n_workers=1, slice_s=0.05)
 
 
 def test_the_list_shows_state_progress_and_best_rule_in_one_statement(

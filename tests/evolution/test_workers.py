@@ -92,7 +92,7 @@ def test_workers_with_nest_write_the_history_of_one_process(site: Site) -> None:
 
 
 def test_killed_processes_and_workers_change_nothing(site: Site, reference: Any) -> None:
-    with site.worker(2, beat=True) as worker:
+    with site.sweeper(), site.worker(2) as worker:
         evolve = site.command(*ARGUMENTS, "--wait")
         wait_for_generations(site, 4)
         for pid in children(worker):
@@ -102,5 +102,5 @@ def test_killed_processes_and_workers_change_nothing(site: Site, reference: Any)
         os.kill(worker.pid, signal.SIGKILL)
         worker.wait()
     assert evolve.poll() is None
-    with site.worker(2, beat=True):
+    with site.sweeper(), site.worker(2):
         assert site.result(evolve)["runs"] == reference

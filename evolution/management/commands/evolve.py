@@ -21,6 +21,7 @@ from evolution.management.base import (
     chosen_seed,
     chosen_task,
 )
+from simulations.parameters import ParameterError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -73,7 +74,7 @@ class Command(LearningTaskCommand):
                 seed=chosen_seed(options, preset),
                 n_runs=preset.n_runs if options["runs"] is None else options["runs"],
             )
-        except InvalidExperiment as error:
+        except (InvalidExperiment, ParameterError) as error:
             raise bad_input(str(error)) from None
         except DatabaseError as error:
             raise CommandError(
@@ -89,9 +90,10 @@ class Command(LearningTaskCommand):
         """Launch, compute or wait as the options say; return whether a person cut it short."""
         from evolution.errors import StateConflict
         from evolution.services import experiments
-        from evolution.services.couriers import InlineCourier
+        from evolution.services.control import stop_experiment
+        from evolution.services.couriers import SilentCourier
 
-        courier = InlineCourier() if options["inline"] else None
+        courier = SilentCourier() if options["inline"] else None
         try:
             experiments.launch_experiment(experiment, courier=courier)
             if courier is not None:
@@ -101,7 +103,7 @@ class Command(LearningTaskCommand):
         except KeyboardInterrupt:
             # It may have ended at the same moment.
             with suppress(StateConflict):
-                experiments.stop_experiment(experiment)
+                stop_experiment(experiment)
             return True
         return False
 
@@ -188,19 +190,19 @@ def _inline_work(experiment: Any, courier: Any) -> Callable[[], None]:
     # Claims are told apart by their worker's name: each process needs one of its own.
     worker = f"inline {uuid.uuid4()}"
 
-    def work_on_next_run() -> None:
-        run_id = courier.next()
-        if run_id is not None:
-            work.work_on_run(
-                run_id, worker=worker, courier=courier, n_workers=1, slice_s=_INLINE_SLICE_S
-            )
-            return
-        # All runs wait for evaluations that other processes on this database hold.
-        time.sleep(_POLL_S)
-        for run_id in experiment.runs.running().values_list("pk", flat=True):
-            courier.queue(run_id)
+    def work_for_a_while() -> None:
+        has_worked = work.work(
+            worker=worker,
+            courier=courier,
+            n_workers=1,
+            experiment_id=experiment.pk,
+            slice_s=_INLINE_SLICE_S,
+        )
+        if not has_worked:
+            # What is missing is in the hands of other processes on this database.
+            time.sleep(_POLL_S)
 
-    return work_on_next_run
+    return work_for_a_while
 
 
 def _run_result(run: Any) -> dict[str, Any]:

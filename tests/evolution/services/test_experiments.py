@@ -9,19 +9,16 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from evolution.cgp.parameters import EvolutionParameters
-from evolution.enums import ExperimentState, StopReason
+from evolution.enums import ExperimentState
 from evolution.errors import InvalidExperiment, StateConflict
 from evolution.models import Experiment
 from evolution.models.experiment import MAX_SEED
 from evolution.services import experiments
 from simulations.learning_tasks import get_learning_task
-from tests.evolution.conftest import work_until_idle
 from tests.evolution.regression_task import NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from evolution.services.couriers import InlineCourier
+    from tests.evolution.conftest import CountingCourier
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -85,52 +82,18 @@ def test_values_out_of_bounds_are_refused(changes: dict[str, Any], message: str)
     assert not Experiment.objects.exists()
 
 
-def test_an_experiment_is_launched_once(courier: InlineCourier) -> None:
+def test_an_experiment_is_launched_once(courier: CountingCourier) -> None:
     experiment, _ = create()
     experiments.launch_experiment(experiment, courier=courier)
     assert experiment.state == ExperimentState.RUNNING
     assert experiment.started_at is not None
-    assert [courier.next() for _ in range(4)] == [
-        *experiment.runs.values_list("pk", flat=True),
-        None,
-    ]
+    assert courier.n_asked == experiment.n_runs
     with pytest.raises(StateConflict, match="cannot be launched: it is running"):
         experiments.launch_experiment(experiment, courier=courier)
-    assert courier.next() is None
+    assert courier.n_asked == experiment.n_runs
 
 
-def test_a_stopped_experiment_keeps_what_it_found(
-    make_experiment: Callable[..., Experiment], courier: InlineCourier
-) -> None:
-    experiment = make_experiment(n_generations=100_000, n_runs=2)
-    experiments.launch_experiment(experiment, courier=courier)
-    from evolution.services import work
-
-    for run_id in experiment.runs.values_list("pk", flat=True):
-        work.work_on_run(run_id, worker="test", courier=courier, n_workers=1, slice_s=0.05)
-    experiments.stop_experiment(experiment)
-    assert experiment.state == ExperimentState.STOPPED
-    for run in experiment.runs.all():
-        assert (run.state, run.stop_reason) == (ExperimentState.STOPPED, StopReason.STOPPED)
-        assert run.finished_at == experiment.finished_at
-        assert run.generations.count() == run.n_generations_done + 1
-    # Messages that are still under way change nothing.
-    before = list(experiment.runs.values_list("n_generations_done", flat=True))
-    work_until_idle(courier)
-    assert list(experiment.runs.values_list("n_generations_done", flat=True)) == before
-
-
-@pytest.mark.parametrize("state", ["created", "stopped", "finished", "failed"])
-def test_only_running_experiments_can_be_stopped(state: str) -> None:
-    experiment, _ = create()
-    Experiment.objects.filter(pk=experiment.pk).update(state=state)
-    experiment.runs.update(state=state)
-    with pytest.raises(StateConflict, match=f"cannot be stopped: it is {state}"):
-        experiments.stop_experiment(experiment)
-    assert set(experiment.runs.values_list("state", flat=True)) == {state}
-
-
-def test_launch_takes_few_statements_whatever_the_number_of_runs(courier: InlineCourier) -> None:
+def test_launch_takes_few_statements_whatever_the_number_of_runs(courier: CountingCourier) -> None:
     counts = []
     for n_runs in (1, 20):
         experiment, _ = create(n_runs=n_runs)

@@ -9,15 +9,17 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from evolution.cgp.engine import Engine
-from evolution.cgp.phenotype import expression_text
-from evolution.enums import ExperimentState, StopReason
-from evolution.models import Evaluation, Experiment, Individual
-from evolution.services import evaluations, experiments, generations, work
-from evolution.services.couriers import InlineCourier
+from evolution.enums import ExperimentState, Outcome, StopReason
+from evolution.models import Evaluation, Experiment, Individual, Run
+from evolution.services import control, evaluations, work
+from evolution.services.generations import Step, advance
+from evolution.services.setups import load_setup
+from simulations import learning_tasks
 from simulations.evaluation import evaluate_rules
-from simulations.learning_tasks import get_learning_task
-from tests.evolution.conftest import history, work_until_idle
-from tests.evolution.regression_task import NAME
+from simulations.learning_tasks import Aggregate, get_learning_task
+from tests.evolution import regression_task
+from tests.evolution.conftest import CountingCourier, history, launch, work_until_idle
+from tests.evolution.regression_task import NAME, RegressionTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,11 +28,16 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def run_to_the_end(experiment: Experiment) -> Experiment:
-    courier = InlineCourier()
-    experiments.launch_experiment(experiment, courier=courier)
-    work_until_idle(courier)
+    launch(experiment)
+    work_until_idle()
     experiment.refresh_from_db()
     return experiment
+
+
+def forget_everything() -> None:
+    for experiment in Experiment.objects.all():
+        control.delete_experiment(experiment)
+    Evaluation.objects.all().delete()
 
 
 def test_history_is_that_of_the_engine_in_memory(
@@ -43,26 +50,37 @@ def test_history_is_that_of_the_engine_in_memory(
     task_parameters = experiment.get_task_parameters()
     assert experiment.state == ExperimentState.FINISHED
     for run in experiment.runs.all():
-        engine = Engine.start(parameters, n_inputs=3, n_branches=1, seed=run.seed)
+        engine = Engine.start(parameters, input_names=("v", "u", "s"), n_branches=1, seed=run.seed)
+        rule_of: dict[int | None, list[str]] = {}
         for generation in run.generations.order_by("index"):
-            fitness = {}
-            for candidate in engine.ask():
-                text = expression_text(candidate.genomes[0], parameters, ("v", "u", "s"))
-                rule = evaluations.canonical_rule(learning_task.signature, (text,))
+            request = engine.ask()
+            answers = {}
+            for question in request.questions:
+                rule = evaluations.canonical_rule(learning_task.signature, question.texts)
                 (evaluation,) = evaluate_rules(
                     learning_task, [rule], task_parameters, seed=experiment.seed
                 )
                 value = evaluation.fitness(learning_task.aggregate)
+                answers[question.key] = -math.inf if value is None else value
+            selection = engine.tell(answers)
+            for candidate in request.born:
                 individual = run.individuals.get(index=candidate.index)
                 assert individual.genome == [list(alleles) for alleles in candidate.genomes]
+                assert individual.mutated_genes == [list(g) for g in candidate.mutated_genes]
+                assert individual.parent_index == candidate.parent_index
                 assert individual.birth_generation == generation.index
+                rule = evaluations.canonical_rule(learning_task.signature, candidate.texts)
                 assert individual.rule.expressions == list(rule.texts)
-                assert individual.fitness == value
-                assert individual.is_inherited == (candidate.fitness is not None)
-                fitness[candidate.index] = -math.inf if value is None else value
-            selection = engine.tell(fitness)
+                fitness = selection.fitness[candidate.index]
+                assert individual.fitness == (fitness if math.isfinite(fitness) else None)
+                is_inherited = candidate.fitness is not None
+                assert (individual.outcome == Outcome.INHERITED) == is_inherited
+                rule_of[candidate.index] = individual.rule.expressions
+                is_neutral = rule_of.get(candidate.parent_index) == individual.rule.expressions
+                assert individual.is_neutral == is_neutral
             assert generation.champion.index == selection.champion_index
             assert generation.champion_fitness == selection.champion_fitness
+            assert generation.parents == [list(selection.parent_indices)]
         assert run.n_generations_done == 25
         assert run.champion_fitness == selection.champion_fitness
         assert run.engine_state == json.loads(json.dumps(engine.to_state()))
@@ -71,25 +89,29 @@ def test_history_is_that_of_the_engine_in_memory(
 
 def test_a_generation_takes_few_statements(make_experiment: Callable[..., Experiment]) -> None:
     experiment = make_experiment(n_generations=100, mutation_rate=0.5, n_offspring=8)
-    courier = InlineCourier()
-    experiments.launch_experiment(experiment, courier=courier)
-    setup = generations.load_setup(courier.next())
-    a_slice = work._Slice(setup, "test", courier, n_workers=1)
-    step = generations.advance(setup, worker="test", batch_size=lambda n: n)
+    launch(experiment)
+    run = experiment.runs.get()
+    a_slice = work._Slice(load_setup(experiment.pk), "test", CountingCourier(), 1, None)
+    advance(a_slice._setup, run.pk)
     n_new = 0
-    for _ in range(20):
+    for generation in range(20):
         with CaptureQueriesContext(connection) as queries:
-            if step.claims:
-                a_slice._evaluate(step.claims)
-            step = generations.advance(setup, worker="test", batch_size=lambda n: n)
+            claims = a_slice._claim()
+            if claims:
+                a_slice._evaluate(claims)
+                (run_id,) = a_slice._runs_to_advance(claims)
+                assert run_id == run.pk
+            assert advance(a_slice._setup, run.pk) in {Step.ASKING, Step.READY}
         statements = [
             query["sql"]
             for query in queries
             if not query["sql"].startswith(("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE"))
         ]
-        assert step.has_advanced
-        assert len(statements) <= 15, "\n".join(statements)
-        n_new += len(step.claims)
+        run.refresh_from_db()
+        assert run.n_generations_done == generation
+        # The first one also looks up the rules of the literature.
+        assert len(statements) <= 15 + (generation == 0), "\n".join(statements)
+        n_new += len(claims)
     assert n_new > 20
 
 
@@ -128,8 +150,7 @@ def test_other_trials_do_not_disturb_what_is_cached(
 ) -> None:
     few = history(run_to_the_end(make_experiment(seed=3, n_trials=2)))
     many = history(run_to_the_end(make_experiment(seed=3, n_trials=5)))
-    Individual.objects.all().delete()
-    Evaluation.objects.all().delete()
+    forget_everything()
     assert history(run_to_the_end(make_experiment(seed=3, n_trials=5))) == many
     assert history(run_to_the_end(make_experiment(seed=3, n_trials=2))) == few
 
@@ -141,7 +162,7 @@ def test_rules_that_fail_are_kept_with_their_reason(
     failed = Individual.objects.filter(fitness=None).select_related("evaluation", "rule")
     assert failed.exists()
     for individual in failed:
-        assert individual.evaluation.reason == "not finite"
+        assert individual.evaluation.reason == individual.outcome == "not finite"
         assert individual.rule is not None
 
 
@@ -154,21 +175,149 @@ def test_a_rule_beyond_the_limits_has_no_record_and_no_fitness(
     assert experiment.state == ExperimentState.FINISHED
     beyond = Individual.objects.filter(rule=None)
     assert beyond.exists()
-    assert set(beyond.values_list("evaluation", "fitness")) == {(None, None)}
+    assert set(beyond.values_list("evaluation", "fitness", "outcome")) == {(None, None, "invalid")}
 
 
 def test_a_run_goes_on_after_the_software_was_changed(
     make_experiment: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    courier = InlineCourier()
     experiment = make_experiment(n_generations=3)
-    experiments.launch_experiment(experiment, courier=courier)
-    setup = generations.load_setup(courier.next())
-    generations.advance(setup, worker="before", batch_size=lambda n: 0)
+    launch(experiment)
+    assert advance(load_setup(experiment.pk), experiment.runs.get().pk) is Step.ASKING
+    before = load_setup(experiment.pk).context
     monkeypatch.setattr(evaluations, "engine_version", lambda: "another version")
-    courier.queue(setup.run_id)
-    work_until_idle(courier)
+    work_until_idle()
     experiment.refresh_from_db()
     assert experiment.state == ExperimentState.FINISHED
+    assert experiment.context != before
     versions = Individual.objects.values_list("evaluation__context__engine_version", flat=True)
     assert set(versions) == {"another version"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"max_evaluations": 30}, StopReason.EVALUATIONS),
+        ({"stagnation_generations": 6}, StopReason.STAGNATION),
+        ({"max_wall_time_s": 0.3}, StopReason.WALL_TIME),
+        ({"target_fitness": -1.9}, StopReason.TARGET),
+    ],
+)
+def test_stop_criteria(
+    make_experiment: Callable[..., Experiment], changes: dict[str, float], reason: StopReason
+) -> None:
+    reference = run_to_the_end(make_experiment(n_generations=120)).runs.get()
+    run = run_to_the_end(make_experiment(n_generations=5000, **changes)).runs.get()
+    assert run.stop_reason == reason
+    generations = list(run.generations.order_by("index"))
+    if reason == StopReason.EVALUATIONS:
+        total = sum(generation.n_evaluations for generation in generations)
+        assert total - generations[-1].n_evaluations < 30 <= total == run.n_evaluations
+    if reason == StopReason.STAGNATION:
+        assert not any(generation.is_improvement for generation in generations[-6:])
+        assert generations[-7].is_improvement
+    if reason == StopReason.TARGET:
+        assert generations[-1].champion_fitness >= -1.9 > generations[-2].champion_fitness
+    n_common = min(len(generations), 120)
+    expected = reference.generations.order_by("index").values_list("champion_fitness", flat=True)
+    assert [g.champion_fitness for g in generations[:n_common]] == list(expected[:n_common])
+
+
+class StrictTask(RegressionTask):
+    """The regression, judged by the worst trial."""
+
+    aggregate = Aggregate.MIN
+
+
+@pytest.fixture
+def strict_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(learning_tasks._REGISTRY, regression_task.NAME, f"{__name__}:StrictTask")
+    learning_tasks.get_learning_task.cache_clear()
+
+
+@pytest.mark.usefixtures("strict_task")
+def test_pruning_changes_no_history(
+    make_experiment: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything but the fitness of those who cannot survive is the same."""
+    changes = {"seed": 5, "n_trials": 6, "n_generations": 60, "mutation_rate": 0.3, "n_runs": 2}
+    pruned = run_to_the_end(make_experiment(**changes))
+    champions = [item["champions"] for item in history(pruned)]
+    n_trials_pruned = sum(Evaluation.objects.values_list("n_trials_done", flat=True))
+    assert sum(pruned.runs.values_list("n_pruned", flat=True)) > 50
+    assert all(pruned.runs.values_list("saved_s", flat=True))
+    outcomes = Individual.objects.filter(outcome=Outcome.PRUNED)
+    assert set(outcomes.values_list("fitness", flat=True)) == {None}
+    forget_everything()
+    monkeypatch.setattr("evolution.cgp.generation.PendingGeneration._bound", lambda self: None)
+    whole = run_to_the_end(make_experiment(**changes))
+    assert not Individual.objects.filter(outcome=Outcome.PRUNED).exists()
+    assert [item["champions"] for item in history(whole)] == champions
+    assert sum(Evaluation.objects.values_list("n_trials_done", flat=True)) > 1.5 * n_trials_pruned
+
+
+@pytest.mark.usefixtures("strict_task")
+def test_what_others_know_of_a_rule_does_not_show_in_the_history(
+    make_experiment: Callable[..., Experiment],
+) -> None:
+    """Another experiment has simulated trials that this one would have left out."""
+    changes = {"seed": 5, "n_trials": 6, "n_generations": 40, "mutation_rate": 0.3}
+    reference = history(run_to_the_end(make_experiment(**changes)))
+    ids = Individual.objects.values("evaluation")
+    learning_task = get_learning_task(NAME)
+    for evaluation in Evaluation.objects.filter(pk__in=ids).select_related("rule"):
+        rule = evaluation.rule.parsed(learning_task.signature)
+        (whole,) = evaluate_rules(
+            learning_task,
+            [rule],
+            learning_task.presets["demo"].task_parameters.with_changes({"n_trials": 6}),
+            seed=5,
+        )
+        assert list(whole.trials[: len(evaluation.trials)]) == evaluation.trials
+        Evaluation.objects.filter(pk=evaluation.pk).update(
+            trials=list(whole.trials), n_trials_done=len(whole.trials), reason=whole.reason or ""
+        )
+    assert history(run_to_the_end(make_experiment(**changes))) == reference
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"hurdle_trials": 1, "hurdle_percentile": 0.5},
+        {
+            "primitives": ("Add", "Sub", "Mul", "Parameter"),
+            "local_search_steps": 2,
+            "n_local_search": 2,
+        },
+        {"reorder_genome": True},
+        {"seed_rules": ("v*s",)},
+        {"constants": (0.5, -2.0)},
+    ],
+)
+def test_every_option_gives_one_history(
+    make_experiment: Callable[..., Experiment], changes: dict[str, object]
+) -> None:
+    options = {"n_generations": 8, "mutation_rate": 0.2, "n_trials": 3, **changes}
+    reference = history(run_to_the_end(make_experiment(**options)))
+    assert sum(Run.objects.values_list("n_evaluations", flat=True)) > 0
+    forget_everything()
+    experiment = make_experiment(**options)
+    launch(experiment)
+    n_slices = 0
+    while work.work(worker=f"w{n_slices % 2}", courier=CountingCourier(), n_workers=4, slice_s=0.0):
+        n_slices += 1
+    assert history(experiment) == reference
+    if "hurdle_trials" in changes:
+        assert Individual.objects.filter(outcome=Outcome.HURDLE).exists()
+        assert Evaluation.objects.filter(n_trials_done=1, reason="").exists()
+    if "local_search_steps" in changes:
+        refined = Individual.objects.filter(origin="local search")
+        assert refined.exists()
+        for individual in refined:
+            parent = individual.run.individuals.get(index=individual.parent_index)
+            assert individual.genome == parent.genome
+            assert individual.constants != parent.constants
+            assert parent.fitness is None or individual.fitness > parent.fitness
+    if "seed_rules" in changes:
+        given = Individual.objects.get(origin="given")
+        assert given.rule.expressions == ["v*s"]

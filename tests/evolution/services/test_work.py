@@ -10,16 +10,25 @@ from django.db import connection
 from django.utils import timezone
 
 from evolution.enums import EvaluationState, ExperimentState, StopReason
-from evolution.models import Evaluation, Experiment, Individual, Run
-from evolution.services import evaluations, experiments, generations, work
-from evolution.services.couriers import InlineCourier
+from evolution.models import Evaluation, Experiment, Run, Worker
+from evolution.services import control, evaluations, work, workers
+from evolution.services.generations import Step, advance
+from evolution.services.judgement import judge
+from evolution.services.setups import load_setup
 from simulations import learning_tasks
 from simulations.learning_tasks import Aggregate, BaselineRule
 from tests.evolution import regression_task
-from tests.evolution.conftest import history, work_until_idle
+from tests.evolution.conftest import (
+    CountingCourier,
+    history,
+    launch,
+    work_for_a_moment,
+    work_until_idle,
+)
 from tests.evolution.regression_task import RegressionTask
 
 if TYPE_CHECKING:
+    from evolution.services.evaluations import Claim
     from nest_build.rules import PlasticityRule
     from simulations.learning_tasks import TrialResult
     from simulations.parameters import TaskParameters
@@ -29,25 +38,47 @@ pytestmark = pytest.mark.django_db(transaction=True)
 MakeExperiment = Callable[..., Experiment]
 
 
-def finished_history(make_experiment: MakeExperiment, **changes: Any) -> list[Any]:
-    courier = InlineCourier()
+def finished(make_experiment: MakeExperiment, **changes: Any) -> Experiment:
     experiment = make_experiment(**changes)
-    experiments.launch_experiment(experiment, courier=courier)
-    work_until_idle(courier)
+    launch(experiment)
+    work_until_idle()
     experiment.refresh_from_db()
     assert experiment.state == ExperimentState.FINISHED
-    return history(experiment)
+    return experiment
+
+
+def finished_history(make_experiment: MakeExperiment, **changes: Any) -> list[Any]:
+    return history(finished(make_experiment, **changes))
 
 
 def forget_everything() -> None:
-    Individual.objects.all().delete()
+    for experiment in Experiment.objects.all():
+        control.delete_experiment(experiment)
     Evaluation.objects.all().delete()
+
+
+def claim_all(experiment: Experiment, worker: str) -> list[Claim]:
+    """Ask for what all runs need, and claim it."""
+    setup = load_setup(experiment.pk)
+    for run in experiment.runs.all():
+        assert advance(setup, run.pk) is Step.ASKING
+    return evaluations.claim(
+        experiment.pk,
+        setup.learning_task.signature,
+        worker=worker,
+        batch_size=lambda n: n,
+        time_limit_s=lambda n: 60.0,
+    ).claims
+
+
+def let_leases_end() -> None:
+    Evaluation.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
 
 
 class FaultyTask(RegressionTask):
     """Fails where a rule holds a sign that stands for trouble, as often as ``n_faults`` says."""
 
-    fault: Exception = RuntimeError("the solver diverged")
+    fault: BaseException = RuntimeError("the solver diverged")
     n_faults: int = 10**9
     batches: list[int]
 
@@ -80,24 +111,24 @@ def faulty_task(monkeypatch: pytest.MonkeyPatch) -> type[FaultyTask]:
     return task
 
 
+# --- one history --------------------------------------------------------------------------------
+
+
 def test_history_does_not_depend_on_slices_batches_and_workers(
     make_experiment: MakeExperiment,
 ) -> None:
     reference = finished_history(make_experiment, n_runs=2)
     forget_everything()
-
     # Slices so short that each does one thing, batches of one rule, workers in turn.
-    courier = InlineCourier()
     experiment = make_experiment(n_runs=2)
-    experiments.launch_experiment(experiment, courier=courier)
+    launch(experiment)
     n_slices = 0
-    while (run_id := courier.next()) is not None:
-        work.work_on_run(
-            run_id, worker=f"worker {n_slices % 3}", courier=courier, n_workers=8, slice_s=0.0
-        )
+    while work.work(
+        worker=f"worker {n_slices % 3}", courier=CountingCourier(), n_workers=8, slice_s=0.0
+    ):
         n_slices += 1
     assert history(experiment) == reference
-    assert n_slices > 20
+    assert n_slices > 10
 
 
 def test_threads_that_work_on_the_same_runs_write_the_same_history(
@@ -105,21 +136,16 @@ def test_threads_that_work_on_the_same_runs_write_the_same_history(
 ) -> None:
     reference = finished_history(make_experiment, n_runs=2, n_generations=8)
     forget_everything()
-    courier = InlineCourier()
     experiment = make_experiment(n_runs=2, n_generations=8)
-    experiments.launch_experiment(experiment, courier=courier)
-    run_ids = list(experiment.runs.values_list("pk", flat=True))
+    launch(experiment)
     errors: list[BaseException] = []
 
     def toil(name: str) -> None:
         try:
-            for _ in range(200):
-                for run_id in run_ids:
-                    work.work_on_run(
-                        run_id, worker=name, courier=courier, n_workers=2, slice_s=0.01
-                    )
-                experiment_now = Experiment.objects.get(pk=experiment.pk)
-                if ExperimentState(experiment_now.state).is_final:
+            for _ in range(2000):
+                work.work(worker=name, courier=CountingCourier(), n_workers=2, slice_s=0.01)
+                state = Experiment.objects.values_list("state", flat=True).get(pk=experiment.pk)
+                if ExperimentState(state).is_final:
                     return
         except BaseException as error:
             errors.append(error)
@@ -135,54 +161,130 @@ def test_threads_that_work_on_the_same_runs_write_the_same_history(
     assert history(experiment) == reference
 
 
+def test_one_simulation_serves_all_runs_of_an_experiment(
+    make_experiment: MakeExperiment, faulty_task: type[FaultyTask]
+) -> None:
+    faulty_task.n_faults = 0
+    launch(make_experiment(n_runs=5, n_generations=3, mutation_rate=0.3))
+    work_until_idle()
+    # Five runs with four parents each, and the baseline, in the three trials of generation 0.
+    assert faulty_task.batches[0] > 12
+    assert len(faulty_task.batches) <= 4 * 3 * 2
+
+
+def test_experiments_take_turns(make_experiment: MakeExperiment) -> None:
+    first, second = (make_experiment(n_generations=100_000, seed=seed) for seed in (1, 2))
+    launch(first)
+    launch(second)
+    for _ in range(6):
+        work_for_a_moment()
+    done = [experiment.runs.get().n_generations_done for experiment in (first, second)]
+    assert min(done) > 0
+
+
+# --- lost workers -------------------------------------------------------------------------------
+
+
 def test_a_lost_worker_changes_nothing(make_experiment: MakeExperiment) -> None:
     reference = finished_history(make_experiment)
     forget_everything()
-    courier = InlineCourier()
     experiment = make_experiment()
-    experiments.launch_experiment(experiment, courier=courier)
-    run_id = courier.next()
+    launch(experiment)
     # This worker claims everything and is never heard of again.
-    setup = generations.load_setup(run_id)
-    step = generations.advance(setup, worker="lost", batch_size=lambda n: n)
-    assert step.claims
-    work.work_on_run(run_id, worker="other", courier=courier, n_workers=1)
-    assert courier.next() is None
+    assert claim_all(experiment, "lost")
+    assert work_until_idle(worker="other") == 0
     assert not experiment.runs.get().generations.exists()
-    Evaluation.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
-    courier.queue(run_id)
-    work_until_idle(courier, worker="other")
+    let_leases_end()
+    work_until_idle(worker="other")
     assert history(experiment) == reference
 
 
-def test_a_run_that_waits_for_the_evaluation_of_another_is_woken(
-    make_experiment: MakeExperiment,
+def test_a_redelivered_message_takes_over_at_once(make_experiment: MakeExperiment) -> None:
+    reference = finished_history(make_experiment)
+    forget_everything()
+    experiment = make_experiment()
+    launch(experiment)
+    claim_all(experiment, "message 1")
+    work_until_idle(worker="message 1")
+    assert history(experiment) == reference
+
+
+@pytest.mark.parametrize("jump", [timedelta(hours=1), timedelta(hours=-1)])
+def test_leases_survive_a_jump_of_the_clock(
+    make_experiment: MakeExperiment, jump: timedelta
 ) -> None:
-    courier = InlineCourier()
+    """A lost worker's lease was given before the clock jumped: nobody waits for hours."""
+    reference = finished_history(make_experiment)
+    forget_everything()
+    experiment = make_experiment()
+    launch(experiment)
+    claim_all(experiment, "lost")
+    Evaluation.objects.update(lease_expires_at=timezone.now() - jump)
+    work_until_idle(worker="other")
+    assert history(experiment) == reference
+
+
+def test_a_run_that_waits_for_the_evaluation_of_another_experiment_is_woken(
+    make_experiment: MakeExperiment, courier: CountingCourier
+) -> None:
     first, second = make_experiment(seed=4), make_experiment(seed=4)
-    for experiment in (first, second):
-        experiments.launch_experiment(experiment, courier=courier)
-    first_run, second_run = courier.next(), courier.next()
-    setup = generations.load_setup(first_run)
-    step = generations.advance(setup, worker="one", batch_size=lambda n: n)
-    work.work_on_run(second_run, worker="two", courier=courier, n_workers=1)
-    assert courier.next() is None
-    work._Slice(setup, "one", courier, n_workers=1)._evaluate(step.claims)
-    assert courier.next() == second_run
+    launch(first)
+    launch(second)
+    claims = claim_all(first, "one")
+    setup = load_setup(second.pk)
+    assert advance(setup, second.runs.get().pk) is Step.ASKING
+    assert work_until_idle(worker="two") == 0
+    a_slice = work._Slice(load_setup(first.pk), "one", courier, n_workers=1, name=None)
+    a_slice._evaluate(claims)
+    assert courier.n_asked == 0
+    assert a_slice._runs_to_advance(claims) == [first.runs.get().pk]
+    assert courier.n_asked == 1
+    assert advance(setup, second.runs.get().pk) is not Step.WAITING
+
+
+def test_results_of_trials_are_kept_when_a_worker_is_lost(
+    make_experiment: MakeExperiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was simulated before the loss is not simulated again."""
+    monkeypatch.setattr(work, "RECORD_INTERVAL_S", 0.0)
+    experiment = make_experiment(n_trials=5)
+    launch(experiment)
+    claims = claim_all(experiment, "lost")
+    setup = load_setup(experiment.pk)
+    book = work._Book(claims, "lost")
+    trials = work.evaluate_by_trial(
+        setup.learning_task,
+        [claim.rule for claim in claims],
+        setup.task_parameters,
+        seed=setup.trial_seed,
+        trials=range(5),
+    )
+    for _ in range(2):
+        assert book.enter(next(trials)) == set()
+    let_leases_end()
+    known = {e.pk: (e.trials, e.seconds) for e in Evaluation.objects.all()}
+    assert {len(values) for values, _ in known.values()} == {2}
+    work_until_idle(worker="other")
+    for pk, (values, _) in known.items():
+        evaluation = Evaluation.objects.get(pk=pk)
+        assert evaluation.trials[:2] == values
+        assert evaluation.n_trials_done == 5
+
+
+# --- rules and machines that fail ---------------------------------------------------------------
 
 
 def test_a_rule_that_always_fails_is_given_up_alone(
     make_experiment: MakeExperiment, faulty_task: type[FaultyTask]
 ) -> None:
-    finished_history(make_experiment, n_generations=20)
+    finished(make_experiment, n_generations=20)
     failed = Evaluation.objects.exclude(reason="")
     assert failed.exists()
     for evaluation in failed.select_related("rule"):
         assert "/" in str(evaluation.rule)
         assert evaluation.reason == "error"
         assert "the solver diverged" in evaluation.detail
-        assert evaluation.attempts == evaluations.MAX_ATTEMPTS
-        assert set(evaluation.individuals.values_list("fitness", flat=True)) == {None}
+        assert set(evaluation.individuals.values_list("fitness", "outcome")) == {(None, "error")}
     for evaluation in Evaluation.objects.filter(reason="").select_related("rule"):
         assert evaluation.state == EvaluationState.DONE
         assert "/" not in str(evaluation.rule)
@@ -191,7 +293,7 @@ def test_a_rule_that_always_fails_is_given_up_alone(
 def test_a_passing_fault_changes_nothing(
     make_experiment: MakeExperiment, faulty_task: type[FaultyTask]
 ) -> None:
-    faulty_task.n_faults = 2
+    faulty_task.n_faults = 1
     history_with_faults = finished_history(make_experiment, n_generations=20)
     assert faulty_task.n_faults == 0
     forget_everything()
@@ -199,14 +301,13 @@ def test_a_passing_fault_changes_nothing(
 
 
 @pytest.mark.parametrize("fault", [ImportError("no module named nest"), MemoryError("no memory")])
-def test_a_machine_that_cannot_simulate_fails_the_run_and_blames_no_rule(
+def test_a_machine_that_cannot_simulate_fails_the_experiment_and_blames_no_rule(
     make_experiment: MakeExperiment, faulty_task: type[FaultyTask], fault: Exception
 ) -> None:
     faulty_task.fault = fault
-    courier = InlineCourier()
     experiment = make_experiment(n_generations=50)
-    experiments.launch_experiment(experiment, courier=courier)
-    work_until_idle(courier)
+    launch(experiment)
+    work_until_idle()
     run = experiment.runs.get()
     assert (run.state, run.stop_reason) == (ExperimentState.FAILED, StopReason.ERROR)
     assert str(fault) in run.detail
@@ -220,67 +321,77 @@ def test_an_interrupted_simulation_is_released_at_once(
     make_experiment: MakeExperiment, faulty_task: type[FaultyTask]
 ) -> None:
     faulty_task.fault = KeyboardInterrupt()
-    courier = InlineCourier()
-    experiments.launch_experiment(make_experiment(n_generations=50), courier=courier)
+    launch(make_experiment(n_generations=50))
     with pytest.raises(KeyboardInterrupt):
-        work_until_idle(courier)
+        work_until_idle()
     assert not Evaluation.objects.filter(state=EvaluationState.CLAIMED).exists()
-    assert not Evaluation.objects.filter(attempts__gt=1).exists()
+    assert not Evaluation.objects.filter(attempts__gt=0, state=EvaluationState.PENDING).exists()
 
 
+@pytest.mark.parametrize(("deadline_in_s", "reason"), [(60, "crash"), (-1, "time limit")])
 def test_a_rule_whose_workers_are_lost_again_and_again_is_given_up(
-    make_experiment: MakeExperiment,
+    make_experiment: MakeExperiment, deadline_in_s: float, reason: str
 ) -> None:
-    courier = InlineCourier()
     experiment = make_experiment(n_generations=3)
-    experiments.launch_experiment(experiment, courier=courier)
-    setup = generations.load_setup(courier.next())
-    step = generations.advance(setup, worker="lost", batch_size=lambda n: n)
-    poison = step.claims[0].evaluation_id
-    Evaluation.objects.filter(pk=poison).update(attempts=evaluations.MAX_ATTEMPTS)
-    Evaluation.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
-    courier.queue(setup.run_id)
-    work_until_idle(courier)
+    launch(experiment)
+    poison = claim_all(experiment, "lost")[0].evaluation_id
+    Evaluation.objects.filter(pk=poison).update(
+        attempts=evaluations.MAX_ATTEMPTS,
+        deadline_at=timezone.now() + timedelta(seconds=deadline_in_s),
+    )
+    let_leases_end()
+    work_until_idle()
     record = Evaluation.objects.get(pk=poison)
-    assert (record.state, record.reason) == (EvaluationState.DONE, "crash")
-    assert "3 workers" in record.detail
+    assert (record.state, record.reason) == (EvaluationState.DONE, reason)
+    assert "2 workers" in record.detail
     experiment.refresh_from_db()
     assert experiment.state == ExperimentState.FINISHED
-    assert Evaluation.objects.filter(reason="crash").count() == 1
+    assert Evaluation.objects.exclude(reason__in=["", "not finite"]).count() == 1
 
 
-def test_only_the_first_message_with_a_ticket_starts_a_slice(
-    make_experiment: MakeExperiment, courier: InlineCourier
+# --- who works ----------------------------------------------------------------------------------
+
+
+def test_the_sweeper_wakes_workers_where_something_is_to_be_done(
+    make_experiment: MakeExperiment, courier: CountingCourier
 ) -> None:
     experiment = make_experiment()
-    experiments.launch_experiment(experiment, courier=courier)
-    run = experiment.runs.get()
-    assert work.take_ticket(run.pk, run.ticket)
-    assert not work.take_ticket(run.pk, run.ticket)
-    assert work.take_ticket(run.pk, run.ticket + 1)
-    experiments.stop_experiment(experiment)
-    assert not work.take_ticket(run.pk, run.ticket + 2)
+    assert workers.sweep(courier) == 0
+    launch(experiment)
+    # A run that waits for nothing, and nobody who is known to be there.
+    assert workers.sweep(courier) == 1
+    assert courier.n_asked == 1
+    claim_all(experiment, "alive")
+    assert workers.sweep(courier) == 0
+    let_leases_end()
+    Worker.objects.create(name="a", host="h")
+    Worker.objects.create(name="b", host="h")
+    Worker.objects.create(name="c", host="h", is_busy=True)
+    assert workers.sweep(courier) == 1
+    assert courier.n_asked == 1 + 2
+    Worker.objects.update(is_busy=True)
+    # Whoever is busy looks around afterwards.
+    workers.sweep(courier)
+    assert courier.n_asked == 1 + 2
+    Worker.objects.update(heard_at=timezone.now() - timedelta(hours=1))
+    assert workers.sweep(courier) == 1
+    assert courier.n_asked == 1 + 2 + 1
+    assert not Worker.objects.exists()
 
 
-def test_runs_without_progress_message_and_lease_are_stale(
-    make_experiment: MakeExperiment, courier: InlineCourier
-) -> None:
-    experiment = make_experiment()
-    experiments.launch_experiment(experiment, courier=courier)
-    run_id = courier.next()
-    long_ago = timezone.now() - timedelta(seconds=work.STALE_S + 1)
-    assert work.stale_runs() == []
-    Run.objects.update(queued_at=long_ago)
-    assert work.stale_runs() == []
-    Run.objects.update(last_progress_at=long_ago)
-    assert work.stale_runs() == [run_id]
-    generations.advance(generations.load_setup(run_id), worker="alive", batch_size=lambda n: n)
-    Run.objects.update(last_progress_at=long_ago)
-    assert work.stale_runs() == []
-    Evaluation.objects.update(lease_expires_at=long_ago)
-    assert work.stale_runs() == [run_id]
-    experiments.stop_experiment(experiment)
-    assert work.stale_runs() == []
+def test_workers_tell_what_they_do(make_experiment: MakeExperiment) -> None:
+    experiment = make_experiment(n_generations=2)
+    launch(experiment)
+    name = workers.own_name()
+    work.work(worker="w", courier=CountingCourier(), name=name)
+    worker = Worker.objects.get()
+    assert (worker.name, worker.experiment, worker.is_busy) == (name, experiment, False)
+    assert list(Worker.objects.idle()) == [worker]
+    workers.report(name, is_busy=True)
+    assert not Worker.objects.idle().exists()
+    assert Worker.objects.alive().exists()
+    workers.leave(name)
+    assert not Worker.objects.exists()
 
 
 @pytest.mark.parametrize(
@@ -305,22 +416,26 @@ def test_batch_size(
     assert work.batch_size(n_rules, n_workers, seconds_of) == expected
 
 
-def test_what_one_worker_leaves_is_offered_to_others(make_experiment: MakeExperiment) -> None:
-    class OfferBook(InlineCourier):
-        offers: list[int]
-
-        def offer(self, run_id: int, n_batches: int) -> None:
-            self.offers.append(n_batches)
-
-    courier = OfferBook()
-    courier.offers = []
+def test_what_one_worker_leaves_is_offered_to_others(
+    make_experiment: MakeExperiment, courier: CountingCourier
+) -> None:
     experiment = make_experiment(n_generations=1, delay_ms=30.0, mutation_rate=0.5)
-    experiments.launch_experiment(experiment, courier=courier)
+    launch(experiment)
     # One worker has to do everything itself, one batch after the other.
-    work.work_on_run(courier.next(), worker="one", courier=courier, n_workers=2, slice_s=60.0)
+    work.work(worker="one", courier=courier, n_workers=2, slice_s=60.0)
     assert experiment.runs.get().state == ExperimentState.FINISHED
-    assert courier.offers
-    assert set(courier.offers) == {1}
+    assert courier.n_asked > 0
+
+
+# --- baselines ----------------------------------------------------------------------------------
+
+
+def fitness_of(evaluation: Evaluation) -> float:
+    judgement = judge(
+        evaluation.trials, evaluation.reason, n_trials=3, bound=None, aggregate=Aggregate.MEAN
+    )
+    assert judgement is not None
+    return judgement.fitness
 
 
 def test_a_run_stops_where_the_baseline_is_reached(
@@ -338,9 +453,9 @@ def test_a_run_stops_where_the_baseline_is_reached(
     experiment = Experiment.objects.get()
     baseline = Evaluation.objects.get(rule__expressions=["v*s"])
     worse = Evaluation.objects.get(rule__expressions=["v*s + 10"])
-    bar = baseline.fitness(3, Aggregate.MEAN)
     fitness = [champion[2] for champion in run["champions"]]
-    assert worse.fitness(3, Aggregate.MEAN) < bar
+    bar = fitness_of(baseline)
+    assert fitness_of(worse) < bar
     assert run["state"][1] == StopReason.TARGET
     assert fitness[-1] >= bar > fitness[-2]
     assert baseline.context.seed == experiment.seed
@@ -363,35 +478,17 @@ def test_baselines_are_simulated_once_for_all_runs(make_experiment: MakeExperime
     assert Evaluation.objects.filter(rule__expressions=["(v - u)*s"]).count() == 1
 
 
-def test_a_worker_waits_for_the_baseline_that_another_simulates(
-    make_experiment: MakeExperiment, courier: InlineCourier
-) -> None:
+def test_runs_that_stop_at_the_baseline_wait_for_it(make_experiment: MakeExperiment) -> None:
     experiment = make_experiment(n_generations=2, stop_at_baseline=True)
-    experiments.launch_experiment(experiment, courier=courier)
-    run_id = courier.next()
-    setup = generations.load_setup(run_id)
-    task = setup.learning_task
-    rule = evaluations.canonical_rule(task.signature, task.baselines[0].expressions)
-    records = evaluations.get_or_create_rules(task.signature, [rule])
-    known, _ = evaluations.get_or_create_evaluations(setup.context, records.values(), 3)
-    (claim,) = evaluations.claim(
-        list(known.values()),
-        {record.pk: rule for record in records.values()},
-        n_trials=3,
-        worker="another",
-        batch_size=1,
-    )
-    thread = threading.Thread(
-        target=lambda: (
-            work.work_on_run(run_id, worker="test", courier=courier, n_workers=1),
-            connection.close(),
-        )
-    )
-    thread.start()
-    thread.join(0.5)
-    assert thread.is_alive()
-    work._Slice(setup, "another", courier, n_workers=1)._evaluate([claim])
-    thread.join(20)
-    assert not thread.is_alive()
-    work_until_idle(courier)
-    assert experiment.runs.get().state == ExperimentState.FINISHED
+    launch(experiment)
+    claims = claim_all(experiment, "another")
+    baseline = Evaluation.objects.get(rule__expressions=["(v - u)*s"])
+    others = [claim.evaluation_id for claim in claims if claim.evaluation_id != baseline.pk]
+    evaluations.release(others, "another", count_attempt=False)
+    work_until_idle(worker="test")
+    run = Run.objects.get()
+    assert run.state == ExperimentState.RUNNING
+    assert not run.generations.exists()
+    evaluations.release([baseline.pk], "another", count_attempt=False)
+    work_until_idle(worker="test")
+    assert Run.objects.get().state == ExperimentState.FINISHED

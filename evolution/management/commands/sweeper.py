@@ -1,0 +1,52 @@
+"""Look after the experiments: ask again for workers where a message or a worker was lost."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
+
+from django.core.management.base import BaseCommand
+from django.db import DatabaseError, connection
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+logger = logging.getLogger(__name__)
+
+INTERVAL_S = 10.0
+
+
+class Command(BaseCommand):
+    """Sweep at regular intervals.
+
+    A process of its own with a clock that nobody can set: a scheduler that sends messages at times
+    of day falls silent for an hour where the clock is put back by an hour, and cannot send any
+    while the broker is away.
+    """
+
+    help = "Ask workers again for what was lost, every few seconds, until it is told to end."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--once", action="store_true", help="Sweep once and end.")
+
+    def handle(self, **options: Any) -> None:
+        is_over = threading.Event()
+        if not options["once"]:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_: is_over.set())
+        while True:
+            self._sweep()
+            if options["once"] or is_over.wait(INTERVAL_S):
+                return
+
+    def _sweep(self) -> None:
+        from evolution.services.couriers import CeleryCourier
+        from evolution.services.workers import sweep
+
+        try:
+            sweep(CeleryCourier())
+        except DatabaseError as error:
+            logger.warning("The database does not answer: %s", error)
+            connection.close()
