@@ -6,7 +6,12 @@ stamp is right. An interrupted step leaves none, so that the next start does it 
 
 from __future__ import annotations
 
+import signal
 import sys
+
+if __name__ == "__main__":
+    # Ctrl-C while the modules below load: there is nothing to undo yet, and nothing to tell.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 if not (3, 11) <= sys.version_info[:2] <= (3, 13):
     sys.exit(
@@ -23,7 +28,6 @@ import os
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
 VENV = PROJECT_ROOT / ".venv"
 # Relative, as the Makefile has it: commands run in the project directory, whatever its name.
 VENV_PYTHON = ".venv/bin/python"
+_PIP_INSTALL = (VENV_PYTHON, "-m", "pip", "install", "--disable-pip-version-check")
 UV_LOCK = PROJECT_ROOT / "e2l_site" / "uv-requirements.txt"
 LOCK = PROJECT_ROOT / "requirements.txt"
 TEST_LOCK = PROJECT_ROOT / "tests" / "requirements.txt"
@@ -132,21 +137,36 @@ class Bootstrap:
         self._steps.run("Virtual environment", [sys.executable, "-m", "venv", ".venv"])
 
     def _install(self, lock: Path) -> None:
-        label = "Python packages"
         # The lock is complete: --no-deps keeps hal-cgp's pin of an old NumPy out.
         wanted = ("--no-deps", "--require-hashes", "-r", os.path.relpath(lock, PROJECT_ROOT))
-        pip = (VENV_PYTHON, "-m", "pip", "install", "--disable-pip-version-check")
-        uv = (VENV_PYTHON, "-m", "uv", "pip", "install", "--python", VENV_PYTHON)
+        label = "Python packages"
+        if not self._uv_installs(label, wanted):
+            self._steps.say("uv cannot install the packages here; pip does, more slowly.")
+            self._steps.run(label, [*_PIP_INSTALL, *wanted])
+
+    def _uv_installs(self, label: str, wanted: Sequence[str]) -> bool:
+        """Return whether uv has installed the packages, False where pip may do better."""
+        uv_lock = os.path.relpath(UV_LOCK, PROJECT_ROOT)
         try:
-            uv_lock = os.path.relpath(UV_LOCK, PROJECT_ROOT)
-            self._steps.run("Package installer", [*pip, "--require-hashes", "-r", uv_lock])
-            self._steps.run(label, [*uv, *_uv_cache(), *wanted])
+            self._steps.run("Package installer", [*_PIP_INSTALL, "--require-hashes", "-r", uv_lock])
         except StepError as failure:
             if failure.is_network_failure:
                 raise
-            # uv reads none of pip's settings, and has no build for some machines.
-            self._steps.say("uv cannot install the packages here; pip does, more slowly.")
-            self._steps.run(label, [*pip, *wanted])
+            return False  # there is no build of uv for this machine
+        uv = (VENV_PYTHON, "-m", "uv", "pip", "install", "--python", VENV_PYTHON, *_uv_cache())
+        # uv trusts the authorities that it brings along. Networks that look into encrypted
+        # connections have one of their own, which the machine's store holds.
+        for certificates in ((), ("--system-certs",)):
+            try:
+                self._steps.run(label, [*uv, *certificates, *wanted])
+            except StepError as failure:
+                if failure.is_certificate_failure:
+                    continue
+                if failure.is_network_failure and not _pip_knows_another_way():
+                    raise
+                return False
+            return True
+        return False
 
     def modules(self) -> None:
         """Build the NEST modules where their sources have changed."""
@@ -235,6 +255,23 @@ def _uv_cache() -> tuple[str, ...]:
     return () if os.access(existing, os.W_OK) else ("--no-cache",)
 
 
+def _pip_knows_another_way() -> bool:
+    """Return whether pip is told of an index, a directory, a proxy or an authority of its own.
+
+    uv reads none of pip's settings.
+    """
+    settings = subprocess.run(  # noqa: S603  (a fixed command)
+        [VENV_PYTHON, "-m", "pip", "config", "list", "--disable-pip-version-check"],
+        cwd=PROJECT_ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+        errors="replace",
+    )
+    names = r"(index-url|extra-index-url|no-index|find-links|proxy|cert|trusted-host)"
+    return re.search(rf"^\S+\.{names}='.", settings.stdout, re.MULTILINE) is not None
+
+
 def _lock_checkout() -> int:
     """Return a held lock on the project directory; it ends with this process.
 
@@ -272,6 +309,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("command", choices=("setup", "modules", "up", "worker", "test"))
     parser.add_argument("--port", default="8000", help="port that `up` is going to serve")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGINT, _terminate)
     signal.signal(signal.SIGTERM, _terminate)
     steps = Steps(data_directory() / "log" / "setup.log")
     try:

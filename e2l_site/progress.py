@@ -32,6 +32,10 @@ _NETWORK = re.compile(
     r"|from versions: none",
     re.IGNORECASE,
 )
+# In the words of uv (rustls) and of pip (OpenSSL).
+_CERTIFICATE = re.compile(
+    r"invalid peer certificate|certificate[ _]verify[ _]failed|unknown ?issuer", re.IGNORECASE
+)
 _HASH = re.compile(r"hash mismatch|hashes are required|do not match the hashes", re.IGNORECASE)
 
 
@@ -47,9 +51,14 @@ class StepError(SetupError):
         super().__init__(_failure_sentence(label, output, log))
 
     @property
+    def is_certificate_failure(self) -> bool:
+        """Whether the command did not trust the server that it was to download from."""
+        return _CERTIFICATE.search(self.output) is not None
+
+    @property
     def is_network_failure(self) -> bool:
         """Whether the command failed because it could not download something."""
-        return _NETWORK.search(self.output) is not None
+        return not self.is_certificate_failure and _NETWORK.search(self.output) is not None
 
 
 def _failure_sentence(label: str, output: Sequence[str], log: Path) -> str:
@@ -59,6 +68,12 @@ def _failure_sentence(label: str, output: Sequence[str], log: Path) -> str:
         return f"{label} failed: no space is left on the disk. {details}"
     if _HASH.search(text):
         return f"{label} failed: a download is not the file that the lock file names. {details}"
+    if _CERTIFICATE.search(text):
+        return (
+            f"{label} failed: the certificate of the package server is not trusted here; if your "
+            "network puts its own in between, name the file of its authority by SSL_CERT_FILE "
+            f"and PIP_CERT. {details}"
+        )
     if _NETWORK.search(text):
         return (
             f"{label} failed: a download broke off or its server cannot be reached; "

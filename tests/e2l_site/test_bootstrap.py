@@ -17,6 +17,7 @@ from e2l_site.locations import PROJECT_ROOT
 from e2l_site.progress import SetupError, StepError, Steps
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 NO_DOWNLOADS = {
@@ -148,6 +149,8 @@ def test_little_space_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path:
         ("error: Hash mismatch for `numpy==2.4.6`", "not the file that the lock file names"),
         ("error: dns error: failed to lookup address", "a download broke off"),
         ("ReadTimeoutError: Read timed out.", "a download broke off"),
+        ("  cause: invalid peer certificate: UnknownIssuer", "is not trusted here"),
+        ("SSLError(1, '[SSL: CERTIFICATE_VERIFY_FAILED]'): Max retries", "is not trusted here"),
         ("error: Permission denied (os error 13)", "may not be written"),
         ("No C++20 compiler was found: install g++.", "failed: No C++20 compiler was found: "),
     ],
@@ -159,6 +162,69 @@ def test_failure_names_its_cause(tmp_path: Path, output: str, reason: str) -> No
     assert reason in str(failure.value)
     assert str(failure.value).endswith(f". Details: {tmp_path / 'log'}")
     assert output in (tmp_path / "log").read_text()
+
+
+class PackagesOutOfReach(Steps):
+    """A network in which uv fails unless its command holds a certain option."""
+
+    def __init__(self, log: Path, reason: str, remedy: str = "none") -> None:
+        super().__init__(log)
+        self.reason = reason
+        self.remedy = remedy
+        self.commands: list[str] = []
+
+    def run(self, label: str, command: Sequence[str], environment: object = None) -> None:
+        self.commands.append(" ".join(command))
+        if "uv pip" in self.commands[-1] and self.remedy not in self.commands[-1]:
+            output = [
+                "error: Failed to fetch: https://pypi.org/simple/numpy/",
+                "  cause: error sending request for url (https://pypi.org/simple/numpy/)",
+                f"  cause: {self.reason}",
+            ]
+            raise StepError(label, output, self.log)
+
+
+@pytest.fixture
+def pip_settings(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Nothing that pip has been told on this machine; a test may tell it something."""
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    return monkeypatch
+
+
+@pytest.mark.parametrize(
+    ("remedy", "successful"),
+    [("--system-certs", "-m uv pip install .* --system-certs .*"), ("none", "-m pip install .*")],
+)
+def test_authorities_of_the_machine_are_trusted(
+    tmp_path: Path, remedy: str, successful: str
+) -> None:
+    steps = PackagesOutOfReach(tmp_path / "log", "invalid peer certificate: UnknownIssuer", remedy)
+    bootstrap.Bootstrap(steps)._install(bootstrap.LOCK)
+    assert re.fullmatch(rf"\S+ {successful}", steps.commands[-1])
+    assert "--require-hashes" in steps.commands[-1]
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"PIP_INDEX_URL": "https://mirror.example.org/simple"}, {"PIP_PROXY": "http://proxy:3128"}],
+)
+def test_an_index_that_only_pip_knows_is_used(
+    tmp_path: Path, pip_settings: pytest.MonkeyPatch, setting: dict[str, str]
+) -> None:
+    for name, value in setting.items():
+        pip_settings.setenv(name, value)
+    steps = PackagesOutOfReach(tmp_path / "log", "Connection refused (os error 111)")
+    bootstrap.Bootstrap(steps)._install(bootstrap.LOCK)
+    assert re.fullmatch(r"\S+ -m pip install .*--require-hashes .*", steps.commands[-1])
+
+
+@pytest.mark.usefixtures("pip_settings")
+def test_without_settings_of_pip_a_download_that_fails_is_not_tried_twice(tmp_path: Path) -> None:
+    steps = PackagesOutOfReach(tmp_path / "log", "Connection refused (os error 111)")
+    with pytest.raises(StepError, match="its server cannot be reached"):
+        bootstrap.Bootstrap(steps)._install(bootstrap.LOCK)
 
 
 def test_stamp_holds_until_an_input_changes(
