@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from rich.console import Console
 from rich.live import Live
 from rich.spinner import Spinner
@@ -11,7 +13,8 @@ class Display:
     """One line per step that has been done, and a moving one for what goes on.
 
     It draws when it is told to, and has no thread of its own: the launcher forks, which is safe
-    with a single thread only.
+    with a single thread only. A terminal that has been closed takes nothing any more; that is no
+    reason to leave undone what is only told about.
 
     Parameters
     ----------
@@ -32,13 +35,14 @@ class Display:
                 self._print(f"{label} ...")
             self._shown = label
             return
-        if self._live is None:
-            self._live = Live(
-                self._spinner, console=self._console, auto_refresh=False, transient=True
-            )
-            self._live.start()
-        self._spinner.update(text=f"{label} ... {seconds:.0f} s")
-        self._live.refresh()
+        with contextlib.suppress(OSError):
+            if self._live is None:
+                self._live = Live(
+                    self._spinner, console=self._console, auto_refresh=False, transient=True
+                )
+                self._live.start()
+            self._spinner.update(text=f"{label} ... {seconds:.0f} s")
+            self._live.refresh()
 
     def done(self, label: str, seconds: float) -> None:
         """Show that ``label`` took so many ``seconds``."""
@@ -47,11 +51,13 @@ class Display:
 
     def say(self, text: str) -> None:
         """Show one line."""
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
+        live, self._live = self._live, None
+        if live is not None:
+            with contextlib.suppress(OSError):
+                live.stop()
         self._print(text)
 
     def _print(self, text: str) -> None:
         # Not wrapped: an address that is broken in two cannot be copied.
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        with contextlib.suppress(OSError):
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -6,10 +6,15 @@ it starts processes, tells when the page answers, restarts what dies, and leaves
 
 from __future__ import annotations
 
+import signal
+
+if __name__ == "__main__":
+    # Ctrl-C while the modules below load: there is nothing to stop yet, and nothing to tell.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import http.client
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -78,6 +83,27 @@ def worker_environment() -> dict[str, str]:
     return {name: os.environ.get(name, "1") for name in _THREAD_LIMITS}
 
 
+class _Terminal:
+    """The terminal that the launcher was started in, if it was started in one.
+
+    When its window is closed the kernel tells the first process in it alone. That is `make` where
+    nobody opened a shell before (``ssh -t host make up``), and make waits for the launcher.
+    """
+
+    def __init__(self) -> None:
+        self._is_ours = False
+        self.is_closed()  # notes whether we start in its foreground
+
+    def is_closed(self) -> bool:
+        """Return whether the terminal, in whose foreground we have been, has been closed."""
+        try:
+            # A job in the background, or without a terminal, outlives the window.
+            self._is_ours = os.tcgetpgrp(0) == os.getpgrp()
+        except OSError:
+            return self._is_ours and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
+        return False
+
+
 class Launcher:
     """Everything between the start of the command and its end.
 
@@ -99,6 +125,7 @@ class Launcher:
         self._supervisor = Supervisor([], display.say)
         self._stop_requests = 0
         self._valkey: Service | None = None
+        self._terminal = _Terminal()
 
     @property
     def address(self) -> str:
@@ -122,7 +149,7 @@ class Launcher:
                 self._start_valkey()
             if not self._stop_requests:
                 self._start_site()
-            while not self._stop_requests:
+            while not self._stop_requests and not self._terminal.is_closed():
                 self._supervisor.check()
                 time.sleep(0.1)
         finally:

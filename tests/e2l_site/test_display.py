@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 
 from rich.console import Console
 
@@ -38,3 +40,17 @@ def test_terminal_shows_the_seconds_pass_and_keeps_the_address_in_one_piece() ->
     assert "Web server ... 1 s" in text
     assert "Web server: 2.0 s\n" in text
     assert ADDRESS in text
+
+
+def test_closed_terminal_stops_nobody() -> None:
+    terminal, other_end = os.openpty()
+    file = os.fdopen(other_end, "w", encoding="utf-8")
+    display = Display(Console(file=file, force_terminal=True, width=60))
+    display.waiting("Stopping", 0.0)
+    os.close(terminal)
+    display.waiting("Stopping", 0.1)
+    display.done("Stopped", 0.2)
+    display.waiting("Stopping", 0.3)
+    display.say("Something happened.")
+    with contextlib.suppress(OSError):  # what nobody has read
+        file.close()

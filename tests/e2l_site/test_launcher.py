@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from e2l_site.locations import PROJECT_ROOT
-from tests.e2l_site.launching import Launched, launched, launcher_environment, wait_until
+from tests.e2l_site.launching import (
+    Launched,
+    launched,
+    launcher_environment,
+    processes_of,
+    wait_until,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,6 +143,44 @@ def test_processes_end_with_a_killed_launcher(tmp_path: Path) -> None:
         wait_until(lambda: launcher.processes() == [], 30, "no orphans")
 
 
+# As make does, it waits for the launcher instead of passing the signal on.
+FIRST_IN_TERMINAL = """
+import fcntl, signal, subprocess, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGHUP, lambda *_: None)
+subprocess.run(sys.argv[1:])
+"""
+
+
+def test_closed_terminal_stops_everything(tmp_path: Path) -> None:
+    terminal, other_end = os.openpty()
+    first = subprocess.Popen(
+        [
+            *(sys.executable, "-c", FIRST_IN_TERMINAL),
+            *(sys.executable, "-m", "e2l_site.launcher", "--port", str(free_port())),
+        ],
+        cwd=PROJECT_ROOT,
+        env=launcher_environment(migrated(tmp_path)),
+        stdin=other_end,
+        stdout=other_end,
+        stderr=other_end,
+        start_new_session=True,
+    )
+    os.close(other_end)
+    output = b""
+    while b"e2l runs at" not in output:
+        output += os.read(terminal, 65536)
+    os.close(terminal)
+    try:
+        assert first.wait(30) == 0
+        assert processes_of(tmp_path) == {}
+        # The broker was stopped in order, not by the launcher's death.
+        assert not (tmp_path / "valkey" / "pid").exists()
+    finally:
+        for pid in processes_of(tmp_path):
+            os.kill(pid, signal.SIGKILL)
+
+
 def test_left_over_broker_is_stopped_and_its_messages_come_back(tmp_path: Path) -> None:
     import redis
 
@@ -154,6 +198,32 @@ def test_left_over_broker_is_stopped_and_its_messages_come_back(tmp_path: Path) 
         launcher.wait_for_page()
         assert not set(launcher.processes("valkey-server")) & set(old)
         assert redis.Redis.from_url(url).get("kept") == b"1"
+
+
+@pytest.mark.parametrize("command", ["e2l_site.bootstrap setup", "e2l_site.launcher --port 1"])
+def test_stop_before_anything_has_begun_is_silent(tmp_path: Path, command: str) -> None:
+    # The interrupt comes while the modules of the command load, at the first one of ours.
+    (tmp_path / "sitecustomize.py").write_text(
+        """
+import os, signal, sys
+class Interrupter:
+    def find_spec(self, name, path=None, target=None):
+        if name == "e2l_site.preflight":
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Interrupter())
+"""
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", *command.split()],
+        cwd=PROJECT_ROOT,
+        env=launcher_environment(tmp_path, {"PYTHONPATH": str(tmp_path)}),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == -signal.SIGINT
+    assert done.stdout + done.stderr == ""
 
 
 @pytest.mark.parametrize(
