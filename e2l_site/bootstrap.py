@@ -161,6 +161,7 @@ class Bootstrap:
                 self._steps.run(label, [*uv, *certificates, *wanted])
             except StepError as failure:
                 if failure.is_certificate_failure:
+                    self._steps.say("uv does not trust the server with these certificates.")
                     continue
                 if failure.is_network_failure and not _pip_knows_another_way():
                     raise
