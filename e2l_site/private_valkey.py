@@ -6,6 +6,7 @@ nobody else on the machine reaches it. Its append-only file keeps queued tasks o
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -14,7 +15,7 @@ import stat
 import time
 from pathlib import Path
 
-from .broker import MAX_SOCKET_PATH_BYTES, socket_record
+from .broker import MAX_SOCKET_PATH_BYTES, default_socket_path, socket_record
 
 _STOP_DEADLINE_S = 5.0
 
@@ -105,8 +106,10 @@ def stop_left_over(data_dir: Path) -> None:
 
 
 def forget(data_dir: Path) -> None:
-    """Remove the notes of a server that has been stopped."""
+    """Remove the notes of a server that has been stopped, and the directory of its socket."""
     pid_file(data_dir).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # it holds a file of somebody, or another one was used
+        default_socket_path(data_dir).parent.rmdir()
     socket_record(data_dir).unlink(missing_ok=True)
 
 

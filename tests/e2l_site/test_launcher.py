@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from e2l_site.broker import default_socket_path
 from e2l_site.locations import PROJECT_ROOT
 from tests.e2l_site.launching import (
     Launched,
@@ -134,6 +135,7 @@ def test_stop_leaves_no_process(tmp_path: Path, number: signal.Signals) -> None:
         assert launcher.process.wait(30) == 0
         assert launcher.processes() == []
         assert "Stopped" in launcher.output
+        assert not default_socket_path(tmp_path).parent.exists()
 
 
 def test_processes_end_with_a_killed_launcher(tmp_path: Path) -> None:
