@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from tests.broker import private_broker
 from tests.browser.site import CHROMIUM_ARGUMENTS, Site
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 # start theirs, and the site's workers are not needed any more.
 USER = "ann"
 PASSWORD = "a long enough one"
+
+# Until something is wrong, not until it is slow: the workers leave the browser little of a machine.
+expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="package")

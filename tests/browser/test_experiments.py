@@ -265,6 +265,8 @@ def test_pages_fit_the_window(
         if name == "experiment":
             plot_of(page)
             page.wait_for_timeout(200)
+            table = page.locator(".improvements")
+            assert table.evaluate("(e) => e.scrollWidth <= e.parentElement.clientWidth")
         page.screenshot(path=artifacts / f"{name}-{width}-{scheme}.png", full_page=True)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
     assert complaints == []
