@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from nest_build.rules import CompiledRule
+
 # int compile(const char* expression, void** scalar, void** array, char* message, size_t size)
 _RuleCompiler = ctypes.CFUNCTYPE(
     ctypes.c_int,
@@ -26,6 +28,8 @@ _RuleCompiler = ctypes.CFUNCTYPE(
     ctypes.c_void_p,
     ctypes.c_size_t,
 )
+# void release(const char* expression)
+_RuleReleaser = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
 
 
 @dataclass(frozen=True)
@@ -43,9 +47,9 @@ _RULE_FORMS = {
 }
 
 # Modules with a compiler. NEST unloads modules at ResetKernel; these references keep the library
-# and the callback in place, so that rules stay compiled and no address ever dangles.
+# and the callbacks in place, so that rules stay compiled and no address ever dangles.
 # A module that was built anew is another file of the same name.
-_attached: dict[tuple[Path, int], tuple[ctypes.CDLL, Any]] = {}
+_attached: dict[tuple[Path, int], tuple[ctypes.CDLL, Any, Any]] = {}
 
 
 def module_path(name: str) -> str:
@@ -75,13 +79,17 @@ def module_path(name: str) -> str:
     key = (library, library.stat().st_ino)
     if "nest" in sys.modules and name in _RULE_FORMS and key not in _attached:
         module = ctypes.CDLL(str(library))
-        callback = _RuleCompiler(_rule_compiler(_RULE_FORMS[name]))
-        module.set_rule_compiler(callback)
-        _attached[key] = (module, callback)
+        compiler, releaser = _callbacks(_RULE_FORMS[name])
+        module.set_rule_compiler(compiler, releaser)
+        _attached[key] = (module, compiler, releaser)
     return str(library.with_suffix(""))
 
 
-def _rule_compiler(form: _RuleForm) -> Callable[..., int]:
+def _callbacks(form: _RuleForm) -> tuple[Callable[..., int], Callable[[bytes], None]]:
+    """Return the compiler and the releaser of one module."""
+    # The machine code that the module has the addresses of.
+    in_use: dict[bytes, CompiledRule] = {}
+
     def compile_expression(
         expression: bytes, scalar: Any, array: Any, message: int, size: int
     ) -> int:
@@ -92,10 +100,14 @@ def _rule_compiler(form: _RuleForm) -> Callable[..., int]:
             rule = compile_rule(parse(expression.decode(), form.inputs), uniform=form.uniform)
             scalar[0] = rule.scalar_address
             array[0] = rule.array_address
+            in_use[expression] = rule
         except Exception as error:
             text = (str(error) or type(error).__name__).encode()[: size - 1]
             ctypes.memmove(message, text + b"\0", len(text) + 1)
             return 1
         return 0
 
-    return compile_expression
+    def release(expression: bytes) -> None:
+        in_use.pop(expression, None)
+
+    return _RuleCompiler(compile_expression), _RuleReleaser(release)

@@ -4,6 +4,7 @@ import ctypes
 import ctypes.util
 import os
 import threading
+from collections import OrderedDict
 from collections.abc import Collection
 
 import llvmlite.binding as llvm
@@ -15,9 +16,15 @@ from nest_build.rules.language import Expression
 
 _DOUBLE_POINTER = ctypes.POINTER(ctypes.c_double)
 
+# So many rules are kept for those who ask for them again. An evolution asks for hundreds of
+# thousands of rules in one process, each of which takes some fifty kilobytes.
+_MAX_KEPT = 128
+# LLVM forgets a library but not its name and symbols: an engine is replaced after so many.
+_MAX_RULES_PER_ENGINE = 128
+
 
 class CompiledRule:
-    """Machine code of one expression.
+    """Machine code of one expression; it stays where it is as long as this object.
 
     Attributes
     ----------
@@ -31,14 +38,15 @@ class CompiledRule:
         Names of the inputs which are one value for the whole array.
     """
 
-    def __init__(
-        self, expression: Expression, uniform: frozenset[str], library: llvm.ResourceTracker
-    ) -> None:
+    def __init__(self, expression: Expression, uniform: frozenset[str], engine: "_Engine") -> None:
+        library = engine.link(expression, uniform)
         self.expression = expression
         self.uniform = uniform
         self.scalar_address: int = library[codegen.SCALAR_NAME]
         self.array_address: int = library[codegen.ARRAY_NAME]
-        self._library = library  # owns the code behind both addresses
+        # They own the code behind both addresses.
+        self._library = library
+        self._engine = engine
         count = len(expression.inputs)
         self.scalar = ctypes.CFUNCTYPE(ctypes.c_double, *[ctypes.c_double] * count)(
             self.scalar_address
@@ -67,32 +75,10 @@ class CompiledRule:
         return out
 
 
-class _Compiler:
-    """LLVM set up for this machine, and the rules compiled so far."""
+class _Engine:
+    """LLVM set up for this machine."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()  # LLVM is started once, and a rule is compiled once
-        self._rules: dict[tuple[str, tuple[str, ...], frozenset[str]], CompiledRule] = {}
-        self._jit: llvm.LLJIT | None = None
-        self._symbols: dict[str, int] = {}
-
-    def compile(self, expression: Expression, uniform: frozenset[str]) -> CompiledRule:
-        key = (str(expression), expression.inputs, uniform)
-        with self.lock:
-            if key not in self._rules:
-                self._rules[key] = self._compile(expression, uniform)
-            return self._rules[key]
-
-    def _compile(self, expression: Expression, uniform: frozenset[str]) -> CompiledRule:
-        if self._jit is None:
-            self._start()
-        source = codegen.generate(expression, uniform)
-        library = self._link(
-            f"rule_{len(self._rules)}", source, codegen.SCALAR_NAME, codegen.ARRAY_NAME
-        )
-        return CompiledRule(expression, uniform, library)
-
-    def _start(self) -> None:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         llvm.check_jit_execution()
@@ -105,6 +91,8 @@ class _Compiler:
             jit=True,
         )
         self._jit = llvm.create_lljit_compiler(machine)
+        self._symbols: dict[str, int] = {}
+        self.n_linked = 0
         c_library = ctypes.CDLL(ctypes.util.find_library("m"))
         for name in codegen.LIBRARY_FUNCTIONS:
             address = ctypes.cast(getattr(c_library, name), ctypes.c_void_p).value
@@ -112,6 +100,12 @@ class _Compiler:
         name = codegen.COMPLEX_POWER_NAME
         self._support = self._link("support", codegen.SUPPORT_IR, name)
         self._symbols[name] = self._support[name]
+
+    def link(self, expression: Expression, uniform: frozenset[str]) -> llvm.ResourceTracker:
+        """Return the library that has both functions of the rule."""
+        source = codegen.generate(expression, uniform)
+        self.n_linked += 1
+        return self._link(f"rule_{self.n_linked}", source, codegen.SCALAR_NAME, codegen.ARRAY_NAME)
 
     def _link(self, label: str, source: str, *exported: str) -> llvm.ResourceTracker:
         builder = llvm.JITLibraryBuilder().add_ir(source)
@@ -121,6 +115,30 @@ class _Compiler:
         for name in exported:
             builder.export_symbol(name)
         return builder.link(self._jit, label)
+
+
+class _Compiler:
+    """The present engine, and the rules that were asked for last."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()  # LLVM is started once, and a rule is compiled once
+        self._rules: OrderedDict[tuple[str, tuple[str, ...], frozenset[str]], CompiledRule] = (
+            OrderedDict()
+        )
+        self._engine: _Engine | None = None
+
+    def compile(self, expression: Expression, uniform: frozenset[str]) -> CompiledRule:
+        key = (str(expression), expression.inputs, uniform)
+        with self.lock:
+            if key in self._rules:
+                self._rules.move_to_end(key)
+                return self._rules[key]
+            if self._engine is None or self._engine.n_linked >= _MAX_RULES_PER_ENGINE:
+                self._engine = _Engine()
+            rule = self._rules[key] = CompiledRule(expression, uniform, self._engine)
+            if len(self._rules) > _MAX_KEPT:
+                self._rules.popitem(last=False)
+            return rule
 
 
 _compiler = _Compiler()
@@ -135,7 +153,7 @@ os.register_at_fork(after_in_child=_unlock_after_fork)
 
 
 def compile_rule(expression: Expression, *, uniform: Collection[str] = ()) -> CompiledRule:
-    """Compile an expression, once per process.
+    """Compile an expression, or return what was compiled not long ago.
 
     Parameters
     ----------
@@ -147,7 +165,7 @@ def compile_rule(expression: Expression, *, uniform: Collection[str] = ()) -> Co
     Returns
     -------
     CompiledRule
-        Kept until the process ends, so its addresses stay valid.
+        Its addresses are valid as long as it is kept.
     """
     unknown = set(uniform) - set(expression.inputs)
     if unknown:

@@ -28,16 +28,17 @@ e2l::RuleRegistry::instance()
 void
 e2l::RuleRegistry::add( const std::string& expression, const CompiledRule& rule )
 {
-  rules_.emplace( expression, rule );
+  built_in_.emplace( expression, std::make_shared< const CompiledRule >( rule ) );
 }
 
 void
-e2l::RuleRegistry::set_compiler( const RuleCompiler compiler )
+e2l::RuleRegistry::set_compiler( const RuleCompiler compiler, const RuleReleaser releaser )
 {
   compiler_ = compiler;
+  releaser_ = releaser;
 }
 
-const e2l::CompiledRule&
+e2l::RulePtr
 e2l::RuleRegistry::resolve( const std::string& expression )
 {
   // The compiler is Python code and needs the interpreter's lock, which the thread that entered
@@ -47,7 +48,7 @@ e2l::RuleRegistry::resolve( const std::string& expression )
     resolved_ = compile_( expression );
   }
 #pragma omp barrier
-  const CompiledRule* const rule = resolved_;
+  const RulePtr rule = resolved_;
   const std::string message = message_;
   // Nobody may start the next call before all have read the outcome of this one.
 #pragma omp barrier
@@ -56,16 +57,19 @@ e2l::RuleRegistry::resolve( const std::string& expression )
   {
     throw nest::BadProperty( message );
   }
-  return *rule;
+  return rule;
 }
 
-const e2l::CompiledRule*
+e2l::RulePtr
 e2l::RuleRegistry::compile_( const std::string& expression )
 {
-  const auto known = rules_.find( expression );
-  if ( known != rules_.end() )
+  for ( const auto* const rules : { &built_in_, &compiled_ } )
   {
-    return &known->second;
+    const auto known = rules->find( expression );
+    if ( known != rules->end() )
+    {
+      return known->second;
+    }
   }
   if ( not compiler_ )
   {
@@ -73,6 +77,10 @@ e2l::RuleRegistry::compile_( const std::string& expression )
       + "\" has not been compiled. Install the module by nest.Install(nest_build.module_path(...)) "
         "after \"import nest\", so that expressions are compiled when they are set.";
     return nullptr;
+  }
+  if ( compiled_.size() >= max_compiled_ )
+  {
+    release_unused_();
   }
 
   CompiledRule rule { nullptr, nullptr };
@@ -82,5 +90,21 @@ e2l::RuleRegistry::compile_( const std::string& expression )
     message_ = "The expression \"" + expression + "\" cannot be used: " + message.data();
     return nullptr;
   }
-  return &rules_.emplace( expression, rule ).first->second;
+  return compiled_.emplace( expression, std::make_shared< const CompiledRule >( rule ) ).first->second;
+}
+
+void
+e2l::RuleRegistry::release_unused_()
+{
+  resolved_.reset();
+  for ( auto rule = compiled_.begin(); rule != compiled_.end(); )
+  {
+    if ( rule->second.use_count() > 1 )
+    {
+      ++rule;
+      continue;
+    }
+    releaser_( rule->first.c_str() );
+    rule = compiled_.erase( rule );
+  }
 }

@@ -15,6 +15,7 @@
 
 #include <cstddef>
 #include <map>
+#include <memory>
 #include <string>
 
 namespace e2l
@@ -34,15 +35,23 @@ struct CompiledRule
  * Gives the machine code of an expression.
  *
  * Returns 0 and sets both addresses, or returns another number and writes why not to `message`.
- * The code must stay where it is until the process ends. Must not throw.
+ * The code must stay where it is until the expression is given to the `RuleReleaser`. Must not
+ * throw.
  */
 using RuleCompiler = int ( * )( const char* expression, void** scalar, void** array, char* message, std::size_t size );
+
+//! Is told that the machine code of an expression is not used any more. Must not throw.
+using RuleReleaser = void ( * )( const char* expression );
+
+//! How models hold a rule: it stays as long as one of them does.
+using RulePtr = std::shared_ptr< const CompiledRule >;
 
 /**
  * The rules that this module knows, by their expression.
  *
- * Rules stay for the life of the process: NEST unloads models at ResetKernel(), and what was
- * compiled once need not be compiled again.
+ * NEST unloads models at ResetKernel(), after which the same rules often return, so rules outlive
+ * their models. Where more than a hundred have come together, those that no model has are
+ * released.
  */
 class RuleRegistry
 {
@@ -52,8 +61,8 @@ public:
   //! Make `expression` known without a compiler.
   void add( const std::string& expression, const CompiledRule& rule );
 
-  //! Let `compiler` be asked for expressions that are not known.
-  void set_compiler( RuleCompiler compiler );
+  //! Let `compiler` be asked for expressions that are not known, and `releaser` told which it can forget.
+  void set_compiler( RuleCompiler compiler, RuleReleaser releaser );
 
   /**
    * Return the rule called `expression`; it is compiled if need be.
@@ -63,18 +72,23 @@ public:
    *
    * @throws nest::BadProperty (on all threads) if there is no such rule
    */
-  const CompiledRule& resolve( const std::string& expression );
+  RulePtr resolve( const std::string& expression );
 
 private:
   RuleRegistry() = default;
 
-  const CompiledRule* compile_( const std::string& expression );
+  RulePtr compile_( const std::string& expression );
+  void release_unused_();
 
-  std::map< std::string, CompiledRule > rules_;
+  static constexpr std::size_t max_compiled_ = 128; //!< so many are kept whether they are used or not
+
+  std::map< std::string, RulePtr > built_in_;
+  std::map< std::string, RulePtr > compiled_;
   RuleCompiler compiler_ = nullptr;
+  RuleReleaser releaser_ = nullptr;
 
   // Outcome of the most recent call of resolve(), for all threads.
-  const CompiledRule* resolved_ = nullptr;
+  RulePtr resolved_;
   std::string message_;
 };
 

@@ -48,7 +48,8 @@ StdpSympyCommonProperties::StdpSympyCommonProperties()
 StdpSympyCommonProperties::Rule
 StdpSympyCommonProperties::resolve_( const std::string& expression )
 {
-  return reinterpret_cast< Rule >( RuleRegistry::instance().resolve( expression ).scalar );
+  const RulePtr code = RuleRegistry::instance().resolve( expression );
+  return { reinterpret_cast< double ( * )( double, double ) >( code->scalar ), code };
 }
 
 void

@@ -133,7 +133,7 @@ public:
   facilitate( const double weight, const double K_plus ) const
   {
     const double w = weight / P_.Wmax_;
-    const double next = w + P_.lambda_ * facilitate_( w, K_plus );
+    const double next = w + P_.lambda_ * facilitate_.function( w, K_plus );
     return next < 1.0 ? next * P_.Wmax_ : P_.Wmax_;
   }
 
@@ -141,12 +141,16 @@ public:
   depress( const double weight, const double K_minus ) const
   {
     const double w = weight / P_.Wmax_;
-    const double next = w - P_.alpha_ * P_.lambda_ * depress_( w, K_minus );
+    const double next = w - P_.alpha_ * P_.lambda_ * depress_.function( w, K_minus );
     return next > 0.0 ? next * P_.Wmax_ : 0.0;
   }
 
 private:
-  using Rule = double ( * )( double w, double E );
+  struct Rule
+  {
+    double ( *function )( double w, double E );
+    RulePtr code; //!< keeps the function where it is
+  };
 
   struct Parameters_
   {

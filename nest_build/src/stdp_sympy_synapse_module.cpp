@@ -37,7 +37,7 @@ extern "C"
 e2l::StdpSympySynapseModule stdp_sympy_synapse_module_LTX_module;
 
 extern "C" __attribute__( ( visibility( "default" ) ) ) void
-set_rule_compiler( const e2l::RuleCompiler compiler )
+set_rule_compiler( const e2l::RuleCompiler compiler, const e2l::RuleReleaser releaser )
 {
-  e2l::RuleRegistry::instance().set_compiler( compiler );
+  e2l::RuleRegistry::instance().set_compiler( compiler, releaser );
 }

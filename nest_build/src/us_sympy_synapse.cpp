@@ -73,7 +73,7 @@ register_us_sympy_synapse( const std::string& name )
 }
 
 UsSympyCommonProperties::UsSympyCommonProperties()
-  : rule_( &RuleRegistry::instance().resolve( P_.expr_ ) )
+  : rule_( RuleRegistry::instance().resolve( P_.expr_ ) )
 {
 }
 
@@ -134,10 +134,10 @@ UsSympyCommonProperties::set_status( const Dictionary& d, nest::ConnectorModel& 
     }
   }
 
-  const CompiledRule* rule = rule_;
+  RulePtr rule = rule_;
   if ( d.update_value( "expr", p.expr_ ) )
   {
-    rule = &RuleRegistry::instance().resolve( p.expr_ );
+    rule = RuleRegistry::instance().resolve( p.expr_ );
   }
 
   P_ = p;

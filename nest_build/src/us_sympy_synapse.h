@@ -197,7 +197,7 @@ private:
 
   Parameters_ P_;
   nest::volume_transmitter* volume_transmitter_ = nullptr;
-  const CompiledRule* rule_;
+  RulePtr rule_;
   mutable Variables_ V_;
 };
 

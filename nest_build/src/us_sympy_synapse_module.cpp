@@ -36,7 +36,7 @@ extern "C" __attribute__( ( visibility( "default" ) ) ) e2l::UsSympySynapseModul
 e2l::UsSympySynapseModule us_sympy_synapse_module_LTX_module;
 
 extern "C" __attribute__( ( visibility( "default" ) ) ) void
-set_rule_compiler( const e2l::RuleCompiler compiler )
+set_rule_compiler( const e2l::RuleCompiler compiler, const e2l::RuleReleaser releaser )
 {
-  e2l::RuleRegistry::instance().set_compiler( compiler );
+  e2l::RuleRegistry::instance().set_compiler( compiler, releaser );
 }

@@ -40,7 +40,7 @@ extern "C" __attribute__( ( visibility( "default" ) ) ) e2l::UsrlSynapseModule u
 e2l::UsrlSynapseModule usrl_synapse_module_LTX_module;
 
 extern "C" __attribute__( ( visibility( "default" ) ) ) void
-set_rule_compiler( const e2l::RuleCompiler compiler )
+set_rule_compiler( const e2l::RuleCompiler compiler, const e2l::RuleReleaser releaser )
 {
-  e2l::RuleRegistry::instance().set_compiler( compiler );
+  e2l::RuleRegistry::instance().set_compiler( compiler, releaser );
 }

@@ -50,7 +50,7 @@ register_usrl_trial_synapse( const std::string& name )
 }
 
 UsrlTrialCommonProperties::UsrlTrialCommonProperties()
-  : rule_( &RuleRegistry::instance().resolve( expr_ ) )
+  : rule_( RuleRegistry::instance().resolve( expr_ ) )
 {
 }
 
@@ -74,10 +74,10 @@ UsrlTrialCommonProperties::set_status( const Dictionary& d, nest::ConnectorModel
   Clock clock = clock_;
   clock.set( d );
   std::string expr = expr_;
-  const CompiledRule* rule = rule_;
+  RulePtr rule = rule_;
   if ( d.update_value( "expr", expr ) )
   {
-    rule = &RuleRegistry::instance().resolve( expr );
+    rule = RuleRegistry::instance().resolve( expr );
   }
 
   expr_ = expr;

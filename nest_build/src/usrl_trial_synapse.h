@@ -144,7 +144,7 @@ private:
   std::string expr_ = "0.0";
   double eta_ = 10.0; //!< learning rate
   Clock clock_;
-  const CompiledRule* rule_;
+  RulePtr rule_;
 };
 
 template < typename targetidentifierT >

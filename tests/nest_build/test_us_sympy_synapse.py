@@ -340,6 +340,21 @@ def test_weights_can_be_saved_and_restored(network):
     assert synapses.get(keys) == saved
 
 
+def test_a_rule_stays_as_long_as_a_model_has_it(network):
+    """Hundreds of other rules later, which the module releases one by one."""
+    text = "(v - u)*s + 0.0123*u"
+    nest, inputs, neurons, _ = network(text)
+    nest.CopyModel(MODEL, "other")
+    for k in range(400):
+        nest.SetDefaults("other", {"expr": f"v*{k}.25 - u/s"})
+    nest.Simulate(100.0)
+    weights = weights_of(nest, inputs, neurons)
+    nest, inputs, neurons, _ = network(text)
+    nest.Simulate(100.0)
+    np.testing.assert_array_equal(weights_of(nest, inputs, neurons), weights)
+    assert np.abs(weights - 5.0).min() > 0.1
+
+
 @pytest.mark.parametrize(
     "model", ["iaf_psc_exp", "iaf_psc_alpha", "parrot_neuron", "lin_rate_ipn", "spike_recorder"]
 )

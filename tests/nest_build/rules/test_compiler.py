@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import resource
 import threading
 
 import numpy as np
@@ -117,10 +118,25 @@ def test_real_rules_are_vectorized_and_free_of_calls():
         assert flag not in source
 
 
-def test_a_rule_is_compiled_once_per_process():
+def test_a_rule_is_compiled_once_while_it_is_in_demand():
     one = compile_rule(parse("v*u + 0.125", INPUTS))
     assert compile_rule(parse("x_0*x_1 + 1.25e-1", INPUTS)) is one
     assert compile_rule(parse("v*u + 0.125", INPUTS), uniform=["v"]) is not one
+
+
+def test_rules_are_forgotten_unless_somebody_keeps_them():
+    kept = compile_rule(parse("(v*u + 0.0625)**s", INPUTS))
+    for k in range(300):
+        compile_rule(parse(f"v*{k}.75 - u**s", INPUTS))
+    before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for k in range(300, 1200):
+        compile_rule(parse(f"v*{k}.75 - u**s", INPUTS))
+    # What 900 rules would take is more than 40 MB.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb < 8_000
+    assert kept.scalar(2.0, 3.0, 2.0) == 6.0625**2
+    again = compile_rule(parse("(v*u + 0.0625)**s", INPUTS))
+    assert again is not kept
+    assert again(2.0, [3.0, -3.0], 2.0).tolist() == [6.0625**2, 5.9375**2]
 
 
 def test_unknown_uniform_input_is_refused():
