@@ -76,6 +76,7 @@ iaf_psc_exp_escape::Parameters_::get( Dictionary& d ) const
   d[ "noise_role" ] = noise_role_;
   d[ "target_interval" ] = target_interval_;
   d[ "hide_sampling_step" ] = hide_sampling_step_;
+  d[ "trace_interval" ] = trace_interval_;
 }
 
 double
@@ -98,6 +99,7 @@ iaf_psc_exp_escape::Parameters_::set( const Dictionary& d )
   d.update_integer_value( "noise_role", noise_role_ );
   d.update_value( "target_interval", target_interval_ );
   d.update_value( "hide_sampling_step", hide_sampling_step_ );
+  d.update_value( "trace_interval", trace_interval_ );
 
   // Written so that NaN fails, too.
   if ( not( C_m_ > 0 ) )
@@ -132,6 +134,10 @@ iaf_psc_exp_escape::Parameters_::set( const Dictionary& d )
   if ( not( target_interval_ > 0 ) or not interval.is_step() )
   {
     throw nest::BadProperty( "target_interval must be a positive multiple of the resolution." );
+  }
+  if ( trace_interval_ != 0.0 and not( trace_interval_ > 0 and Time( Time::ms( trace_interval_ ) ).is_step() ) )
+  {
+    throw nest::BadProperty( "trace_interval must be 0 or a multiple of the resolution." );
   }
   return E_L_ - E_L_before;
 }
@@ -186,6 +192,11 @@ iaf_psc_exp_escape::get_status( Dictionary& d ) const
   ArchivingNode::get_status( d );
   P_.get( d );
   S_.get( d, P_ );
+  if ( P_.trace_interval_ > 0.0 )
+  {
+    d[ "V_m_trace" ] = B_.trace_;
+  }
+  d[ "n_trace" ] = static_cast< long >( B_.trace_.size() );
   d[ names::recordables ] = recordablesMap_.get_list();
 }
 
@@ -197,9 +208,18 @@ iaf_psc_exp_escape::set_status( const Dictionary& d )
   const double delta_E_L = p.set( d );
   State_ s = S_;
   s.set( d, p, delta_E_L );
+  long n_trace = B_.trace_.size();
+  if ( d.update_integer_value( "n_trace", n_trace ) and n_trace != 0 )
+  {
+    throw nest::BadProperty( "n_trace can only be set to 0." );
+  }
   ArchivingNode::set_status( d );
   P_ = p;
   S_ = s;
+  if ( n_trace == 0 )
+  {
+    B_.trace_.clear();
+  }
 }
 
 /* ----------------------------------------------------------------
@@ -213,6 +233,7 @@ iaf_psc_exp_escape::init_buffers_()
   B_.targets_.clear();
   B_.hidden_step_ = -1;
   B_.updated_until_ = 0;
+  B_.trace_.clear();
   B_.logger_.reset();
   ArchivingNode::clear_history();
 }
@@ -230,6 +251,7 @@ iaf_psc_exp_escape::pre_run_hook()
   V_.step_in_seconds_ = h * 1e-3;
   V_.refractory_steps_ = Time( Time::ms( P_.t_ref_ ) ).get_steps();
   V_.target_interval_steps_ = Time( Time::ms( P_.target_interval_ ) ).get_steps();
+  V_.trace_steps_ = Time( Time::ms( P_.trace_interval_ ) ).get_steps();
 
   V_.recording_steps_ = 0;
   for ( const double time : B_.recording_times_ )
@@ -272,6 +294,10 @@ iaf_psc_exp_escape::update( const Time& origin, const long from, const long to )
     if ( V_.recording_steps_ > 0 )
     {
       record_( slice_begin, begin, lag, I_syn );
+    }
+    if ( V_.trace_steps_ > 0 )
+    {
+      trace_( slice_begin, begin, lag );
     }
   }
 
@@ -399,13 +425,22 @@ iaf_psc_exp_escape::record_( const long slice_begin, const long begin, const lon
 {
   const long step = V_.recording_steps_;
   // The state after step k is the one at time (k + 1) h.
-  const long first = ( slice_begin + begin + step ) / step * step - 1 - slice_begin;
-  for ( long lag = first; lag < end; lag += step )
+  for ( long lag = first_multiple_( slice_begin, begin, step ); lag < end; lag += step )
   {
     const bool is_last = lag == end - 1;
     B_.recorded_V_m_ = is_last ? P_.E_L_ + S_.V_ : B_.u_[ lag ];
     B_.recorded_I_syn_ = is_last ? S_.I_syn_ : V_.propagator_.current( I_syn, lag + 1 - begin );
     B_.logger_.record_data( slice_begin + lag );
+  }
+}
+
+void
+iaf_psc_exp_escape::trace_( const long slice_begin, const long begin, const long end )
+{
+  const long step = V_.trace_steps_;
+  for ( long lag = first_multiple_( slice_begin, begin, step ); lag < end; lag += step )
+  {
+    B_.trace_.push_back( lag == end - 1 ? P_.E_L_ + S_.V_ : B_.u_[ lag ] );
   }
 }
 

@@ -97,17 +97,23 @@ The following parameters can be set in the status dictionary.
 ``hide_sampling_step`` false       Show plastic synapses ``E_L`` instead of the potential in each
                                    time step in which a target is taken. Reproduces simulations
                                    that were interrupted in these steps.
+``trace_interval``     0 ms        Interval at which the potential is written to ``V_m_trace``; 0:
+                                   never
 ====================== =========== ================================================================
 
-The following state variables are neuron properties; all of them can be recorded.
+The following state variables are neuron properties; the first three can be recorded.
 
-================== ================= ===================
+================== ================= ===================================================================
 **State variable** **Initial value** **Description**
-================== ================= ===================
+================== ================= ===================================================================
 ``V_m``            -70 mV            Membrane potential
 ``I_syn``          0 pA              Sum of the currents
 ``u_target``       -70 mV            Target potential
-================== ================= ===================
+``V_m_trace``      []                Membrane potentials after 1, 2, ... times ``trace_interval``; what
+                                     a multimeter records, without the cost of one. There only if
+                                     ``trace_interval`` > 0
+``n_trace``        0                 Number of these; set it to 0 to forget them
+================== ================= ===================================================================
 
 Sends
 +++++
@@ -218,7 +224,15 @@ private:
   //! Answer the multimeters for steps [begin, end) of the slice; `I_syn` is the current before them.
   void record_( const long slice_begin, const long begin, const long end, const double I_syn );
 
-  void show_potential_( const long from, const long to );
+  //! Write the potential of the steps [begin, end) of the slice to the trace where its interval ends.
+  void trace_( const long slice_begin, const long begin, const long end );
+
+  //! Return the first step at or after `begin` of the slice at whose end a multiple of `step` steps is over.
+  static long
+  first_multiple_( const long slice_begin, const long begin, const long step )
+  {
+    return ( slice_begin + begin + step ) / step * step - 1 - slice_begin;
+  }
 
   friend class nest::RecordablesMap< iaf_psc_exp_escape >;
   friend class nest::UniversalDataLogger< iaf_psc_exp_escape >;
@@ -241,6 +255,7 @@ private:
     long noise_role_ = 0;           //!< third key of the noise
     double target_interval_ = 5.0;  //!< interval at which a target is taken, in ms
     bool hide_sampling_step_ = false;
+    double trace_interval_ = 0.0; //!< interval of the trace in ms, 0: no trace
 
     void get( Dictionary& ) const;
 
@@ -271,6 +286,8 @@ private:
     long hidden_step_ = -1;           //!< step of the slice that is hidden from synapses, -1: none
     long updated_until_ = 0;
 
+    std::vector< double > trace_; //!< potentials in mV at multiples of the trace interval
+
     // What multimeters read: the state after the step that is being recorded.
     double recorded_V_m_ = 0.0;
     double recorded_I_syn_ = 0.0;
@@ -288,6 +305,7 @@ private:
     double step_in_seconds_ = 0.0; //!< length of a step in s: rates are in Hz
     long refractory_steps_ = 0;
     long target_interval_steps_ = 1;
+    long trace_steps_ = 0;     //!< interval of the trace, 0: no trace
     long recording_steps_ = 0; //!< common divisor of all recording times, 0: no multimeter
   };
 

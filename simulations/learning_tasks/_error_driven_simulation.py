@@ -71,7 +71,7 @@ class Stimulus:
 
 def _lose_spikes(steps: np.ndarray, interval: int) -> np.ndarray:
     """Keep one spike in a step, and none in the steps in which a target is taken."""
-    emitted_in = np.unique(steps) - 1
+    emitted_in = steps[np.diff(steps, prepend=-1) > 0] - 1
     return emitted_in[(emitted_in % interval != 0) | (emitted_in == 0)] + 1
 
 
@@ -96,6 +96,7 @@ class Simulation:
         self._record_traces = record_traces
         self._weight_times_ms: list[float] = []
         self._weights_pa: list[np.ndarray] = []
+        self._potentials_mv: list[np.ndarray] = []
         self._nest = kernel.prepare(parameters.dt_ms, ["us_sympy_synapse_module"])
         self._build(rules, trial_seed)
 
@@ -109,6 +110,7 @@ class Simulation:
             "noise_seed": trial_seed,
             "target_interval": p.target_interval_ms,
             "hide_sampling_step": p.split_slices,
+            "trace_interval": RECORDING_INTERVAL_MS,
         }
         self._teacher_inputs = self._create_inputs(delay_steps=0)
         self._student_inputs = self._create_inputs(delay_steps=round(DELAY_MS / p.dt_ms))
@@ -153,10 +155,6 @@ class Simulation:
                     "delay": DELAY_MS,
                 },
             )
-        self._multimeter = nest.Create(
-            "multimeter", 1, {"record_from": ["V_m"], "interval": RECORDING_INTERVAL_MS}
-        )
-        nest.Connect(self._multimeter, self._teacher + self._students)
         if self._record_traces:
             self._spike_recorder = nest.Create("spike_recorder")
             nest.Connect(self._teacher + self._students, self._spike_recorder)
@@ -186,12 +184,20 @@ class Simulation:
         for part in np.array_split(np.arange(n_slices), min(n_parts, n_slices)):
             nest.Run(len(part) * DELAY_MS)
             self._sample_weights(part[-1] + 1)
-            if not np.isfinite(self._students.get("V_m")).any():
+            self._read_potentials()
+            if not np.isfinite(self._potentials_mv[-1][1:, -1]).any():
                 break
-        # Multimeters get what is recorded one slice later.
+        # The last spikes reach recorders one slice later.
         nest.Run(DELAY_MS)
         nest.Cleanup()
         return self._results()
+
+    def _read_potentials(self) -> None:
+        """Keep the potentials (teacher and students, samples) since the last call."""
+        neurons = self._teacher + self._students
+        self._potentials_mv.append(np.array(neurons.get("V_m_trace")))
+        # Every reading of any property copies the trace: it must not become long.
+        neurons.n_trace = 0
 
     def _weight_interval(self) -> int:
         """Return the interval between samples of the weights, in slices."""
@@ -235,9 +241,7 @@ class Simulation:
 
         Times are 1, 2, ... recording intervals of the teacher's time.
         """
-        events = self._multimeter.events
-        order = np.argsort(events["senders"], kind="stable")
-        potentials = events["V_m"][order].reshape(1 + len(self._students), -1)
+        potentials = np.concatenate(self._potentials_mv, axis=1)
         late = round(DELAY_MS / RECORDING_INTERVAL_MS)
         return potentials[0, : potentials.shape[1] - late], potentials[1:, late:]
 

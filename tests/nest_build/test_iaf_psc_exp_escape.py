@@ -124,6 +124,30 @@ def test_simulating_in_parts_that_end_within_slices_changes_nothing(prepare_nest
     assert results[0][1] == pytest.approx(results[1][1], rel=1e-12)
 
 
+@pytest.mark.parametrize("interval_ms", [0.1, 0.7, 1.0])
+def test_the_trace_is_what_a_multimeter_records(prepare_nest, interval_ms):
+    nest = prepare_nest(DT_MS)
+    neuron, _, recorder, _ = driven_neuron(
+        nest,
+        np.random.default_rng(4),
+        {"rho": 50.0, "delta": 2.0, "V_th": -66.0, "trace_interval": interval_ms},
+    )
+    meter = nest.Create("multimeter", 1, {"record_from": ["V_m"], "interval": interval_ms})
+    nest.Connect(meter, neuron)
+    trace = []
+    for part_ms in (0.3, 0.9, 100.0, 248.8, 50.0):
+        nest.Simulate(part_ms)
+        assert neuron.n_trace == len(neuron.V_m_trace)
+        trace += list(neuron.V_m_trace)
+        neuron.n_trace = 0
+        assert len(neuron.V_m_trace) == 0
+    assert recorder.n_events > 10
+    # What the meter has of the last slice comes with the next one.
+    recorded = meter.events["V_m"]
+    assert len(trace) == int(400.0 / interval_ms + 1e-9) >= len(recorded) > 0.98 * len(trace)
+    np.testing.assert_array_equal(trace[: len(recorded)], recorded)
+
+
 def test_rate_of_escape_noise_is_that_of_a_poisson_process(prepare_nest):
     nest = prepare_nest(DT_MS)
     rho_hz, delta_mv, above_mv, n_neurons, duration_ms = 20.0, 2.0, 1.5, 200, 5000.0
@@ -226,6 +250,9 @@ def test_target_is_taken_at_its_interval_and_held(prepare_nest):
         ({"noise_trial": -1}, "noise_trial"),
         ({"target_interval": 0.0}, "target_interval"),
         ({"target_interval": 0.25}, "target_interval"),
+        ({"trace_interval": 0.25}, "trace_interval"),
+        ({"trace_interval": float("nan")}, "trace_interval"),
+        ({"n_trace": 1}, "n_trace"),
     ],
 )
 def test_wrong_parameters_are_refused_and_change_nothing(prepare_nest, wrong, message):
