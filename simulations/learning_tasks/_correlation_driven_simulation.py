@@ -114,6 +114,9 @@ class Simulation:
             nest.GetConnections(self._sources, neuron, synapse_model=_model_name(index))
             for index, neuron in enumerate(self._neurons)
         ]
+        # No simulation ends early: an infinite weight, which some published champions have for a
+        # while, is put to a bound by the next spike of the other kind. Only the weights at the end
+        # tell whether a rule is finite.
         # Spikes change weights when they are delivered, one slice after they were sent.
         nest.Run(DELAY_MS)
         done = 0

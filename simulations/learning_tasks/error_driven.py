@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 # NEST has room for some hundred synapse models, one for each rule.
 _MAX_RULES_PER_SIMULATION = 64
+# Input spikes of a trial, all of which are in memory (some ten bytes each, several times).
+_MAX_INPUT_SPIKES = 10_000_000
 
 
 class ErrorDrivenParameters(TaskParameters):
@@ -140,6 +142,11 @@ class ErrorDrivenParameters(TaskParameters):
                 raise ValueError(f"The {name} must be a multiple of {DELAY_MS:g} ms.")
         if self.target_interval_ms > self.t_sim_ms:
             raise ValueError("The target interval must not be longer than a trial.")
+        if self.n_inputs * self.input_rate_max_hz * 1e-3 * self.t_sim_ms > _MAX_INPUT_SPIKES:
+            raise ValueError(
+                f"These can be more than {_MAX_INPUT_SPIKES:,} input spikes in a trial: take fewer "
+                "inputs, a shorter trial or a smaller rate."
+            )
         return self
 
 

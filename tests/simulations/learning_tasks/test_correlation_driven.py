@@ -13,7 +13,7 @@ import pytest
 from nest_build.rules import PlasticityRule
 from simulations import kernel
 from simulations.evaluation import evaluate_rules
-from simulations.learning_tasks import get_learning_task
+from simulations.learning_tasks import Reason, get_learning_task
 from simulations.learning_tasks._correlation_driven_inputs import (
     InputStatistics,
     draw_inputs,
@@ -248,6 +248,22 @@ def test_homeostatic_rule_gives_the_weights_of_the_homeostatic_synapse():
     np.testing.assert_allclose(actual, weights, rtol=0, atol=1e-12)
     assert (weights == 0.0).sum() > 20
     assert (weights == demo.w_max_mv).sum() > 5
+
+
+def test_a_weight_may_be_infinite_until_the_next_spike_but_not_at_the_end():
+    """Facilitation by -1/0 gives minus infinity, which the next presynaptic spike puts to 0.
+
+    Depression by -1/0 gives infinity, at which the weight stays if no postsynaptic spike follows.
+    """
+    endless, bounded = TASK.simulate_trial(
+        rules(("-1/(E - E)", "0"), ("0", "-1/(E - E)")), SHORT, seed=3, record_traces=True
+    )
+    assert endless.reason is Reason.NOT_FINITE
+    assert "beyond all bounds" in endless.detail
+    assert math.isfinite(bounded.value)
+    weights = bounded.traces.arrays["weights_mv"]
+    assert set(weights[0]) == {SHORT.initial_weight(3, 0)}
+    assert set(weights[-1]) == {0.0}
 
 
 def test_rules_are_told_apart_in_the_demo():

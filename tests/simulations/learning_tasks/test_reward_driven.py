@@ -176,6 +176,19 @@ def test_fresh_noise_is_other_noise():
 PAPER_SHORT = SHORT.with_changes({"divergence": "silent"})
 
 
+@pytest.mark.parametrize("text", ["E/(R - R)", "1e30 + 0*E"])
+def test_a_simulation_ends_when_no_rule_is_finite_any_more(text):
+    import nest
+
+    whole_ms = (SHORT.n_training_trials + 1) * SHORT.pattern_duration_ms
+    (dead,) = TASK.simulate_trial(rules(text), SHORT, seed=2)
+    assert nest.biological_time < 0.3 * whole_ms
+    assert dead.reason is Reason.NOT_FINITE
+    tame, again = TASK.simulate_trial(rules(BASELINE, text), SHORT, seed=2)
+    assert nest.biological_time == pytest.approx(whole_ms)
+    assert (tame.reason, again) == (None, dead)
+
+
 def test_a_rule_that_is_not_finite_is_never_silent():
     results = TASK.simulate_trial(rules("E/(R - R)", "(E*1e200)**3"), PAPER_SHORT, seed=1)
     for result in results:
