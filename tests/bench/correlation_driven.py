@@ -8,8 +8,6 @@ weights."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +19,7 @@ from simulations.learning_tasks import get_learning_task
 from simulations.learning_tasks._correlation_driven_inputs import draw_inputs
 from simulations.learning_tasks._correlation_driven_simulation import emission_steps
 from tests.bench import Row, seconds_of
+from tests.bench._limit import limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,29 +72,14 @@ def rows() -> Iterator[Row]:
 
 
 def seconds_without_nest(spike_steps: list[np.ndarray], parameters: object) -> float:
-    """Compile and run the loop with the same inputs; return seconds per rule."""
+    """Run the loop with the same inputs; return seconds per rule."""
     n_steps, n_replay = round(parameters.t_sim_ms * 10), round(parameters.replay_ms * 10)
     steps = np.concatenate(spike_steps)
     ids = np.repeat(np.arange(len(spike_steps)), [len(train) for train in spike_steps])
     order = np.argsort(steps, kind="stable")
     spikes = np.column_stack([steps[order], ids[order]])
-    compiler = shutil.which("c++") or shutil.which("g++") or "clang++"
     with tempfile.TemporaryDirectory() as folder:
-        program, data = Path(folder) / "limit", Path(folder) / "inputs"
+        data = Path(folder) / "inputs"
         header = np.array([len(spike_steps), n_steps, n_replay], dtype=np.int64)
         data.write_bytes(header.tobytes() + spikes.astype(np.int64).tobytes())
-        source = Path(__file__).with_name("correlation_driven_limit.cpp")
-        subprocess.run(
-            [
-                *(compiler, "-std=c++20", "-O3", "-DNDEBUG", "-ffp-contract=off"),
-                *(str(source), "-o", str(program)),
-            ],
-            check=True,
-        )
-        measured = []
-        for _ in range(REPETITIONS):
-            answer = subprocess.run(
-                [str(program), str(data), str(BATCH)], check=True, capture_output=True, text=True
-            )
-            measured.append(float(answer.stdout.split()[0]))
-    return min(measured)
+        return limit("correlation_driven_limit.cpp", data, BATCH, repetitions=REPETITIONS)

@@ -8,17 +8,12 @@ and synapses, is small."""
 
 from __future__ import annotations
 
-import importlib.util
-import shutil
-import subprocess
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import nest_build
 from nest_build.rules import PlasticityRule
 from simulations.learning_tasks import get_learning_task
 from tests.bench import Row, seconds_of
+from tests.bench._limit import limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +22,8 @@ TITLE = "A training trial of the reward-driven learning task"
 REPETITIONS = 5
 BATCH = 8
 BATCH_BOUND_MS = 2.0
+LOOP_BOUND = 3
 AUTHORS_MS = 108.0
-SOURCES = Path(nest_build.__file__).parent / "src"
 
 
 def rows() -> Iterator[Row]:
@@ -64,36 +59,13 @@ def rows() -> Iterator[Row]:
         )
     yield Row(
         "loop without NEST, eight rules, per rule",
-        milliseconds_without_nest(),
+        limit(
+            "reward_driven_limit.cpp",
+            BATCH,
+            repetitions=REPETITIONS,
+            sources=("usrl_trial_integrator.cpp", "usrl_trial_noise.cpp"),
+        ),
         "ms",
         reference=batch_ms,
-        reference_name="eight variants in NEST",
+        reference_name=f"eight variants in NEST (at most {LOOP_BOUND} times as long)",
     )
-
-
-def milliseconds_without_nest() -> float:
-    """Compile and run the loop; return ms per training trial and rule."""
-    compiler = shutil.which("c++") or shutil.which("g++") or "clang++"
-    spec = importlib.util.find_spec("nest")
-    nest_folder = Path(spec.submodule_search_locations[0])
-    with tempfile.TemporaryDirectory() as folder:
-        program = Path(folder) / "limit"
-        # Flags as in nest_build/src/CMakeLists.txt.
-        subprocess.run(
-            [
-                *(compiler, "-std=c++20", "-O3", "-DNDEBUG", "-ffp-contract=off"),
-                *("-I", str(SOURCES), "-I", str(nest_folder / "include" / "nest")),
-                str(Path(__file__).with_name("reward_driven_limit.cpp")),
-                str(SOURCES / "usrl_trial_integrator.cpp"),
-                str(SOURCES / "usrl_trial_noise.cpp"),
-                *("-o", str(program)),
-            ],
-            check=True,
-        )
-        measured = []
-        for _ in range(REPETITIONS):
-            answer = subprocess.run(
-                [str(program), str(BATCH)], check=True, capture_output=True, text=True
-            )
-            measured.append(float(answer.stdout.split()[0]))
-    return min(measured)
