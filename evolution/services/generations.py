@@ -92,8 +92,8 @@ def advance(setup: ExperimentSetup, run_id: int) -> Step:
     """
     run = (
         Run.objects.running()
-        .select_related("champion__rule")
-        .defer("champion__genome")
+        .select_related("champion")
+        .defer("champion__genome", "champion__mutated_genes", "champion__constants")
         .filter(pk=run_id)
         .first()
     )
