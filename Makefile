@@ -9,7 +9,7 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	&& echo $$python && break; done)
 endif
 
-.PHONY: help python setup modules up worker test lint format bench clean
+.PHONY: help python setup modules up worker test lint format bench bench-long clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -52,6 +52,10 @@ format: python ## let the formatters rewrite the sources
 bench: python ## benchmarks, written to docs/benchmarks.md
 	@"$(PYTHON)" -m e2l_site.bootstrap test
 	@exec .venv/bin/python -m tests.bench
+
+bench-long: python ## the benchmarks that take hours: whole experiments of the size of the paper's
+	@"$(PYTHON)" -m e2l_site.bootstrap test
+	@exec .venv/bin/python -m tests.bench --long
 
 clean: ## remove what was built and installed; experiments in var/ stay
 	@rm -rf .venv nest_build/_build staticfiles .pytest_cache .ruff_cache .hypothesis .import_linter_cache test-artifacts

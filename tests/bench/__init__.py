@@ -1,12 +1,14 @@
 """Benchmarks: ``python -m tests.bench`` measures here and writes ``docs/benchmarks.md``.
 
 A topic is a module of this package with a ``TITLE``, a docstring that says what is measured and
-how, and a function ``rows()``. It runs in a process of its own. Nothing here is a test: times
+how, and a function ``rows()``; ``IS_LONG = True`` says that it takes hours. It runs in a process of
+its own. Nothing here is a test: times
 depend on the machine, so bounds are reported and never asserted.
 """
 
 from __future__ import annotations
 
+import importlib
 import pkgutil
 import statistics
 import time
@@ -59,6 +61,16 @@ def topics() -> list[str]:
     return sorted(
         module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")
     )
+
+
+def is_long(name: str) -> bool:
+    """Return whether a topic takes hours."""
+    return getattr(importlib.import_module(f"{__name__}.{name}"), "IS_LONG", False)
+
+
+def title_of(name: str) -> str:
+    """Return the title of a topic."""
+    return importlib.import_module(f"{__name__}.{name}").TITLE
 
 
 def seconds_of(action: Callable[[], object], repetitions: int) -> float:

@@ -1,4 +1,8 @@
-"""Run the topics, each in a process of its own, and write ``docs/benchmarks.md``."""
+"""Run the topics, each in a process of its own, and write ``docs/benchmarks.md``.
+
+Topics that take hours are measured by ``--long`` only; their sections stay in the report until
+then.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import Row, topics
+from tests.bench import Row, is_long, title_of, topics
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 REPORT = PROJECT_ROOT / "docs" / "benchmarks.md"
@@ -63,6 +67,12 @@ def section(title: str, text: str, rows: list[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def sections(report: str) -> dict[str, str]:
+    """Return the sections of a report by their titles."""
+    parts = report.split("\n## ")[1:]
+    return {part.partition("\n")[0]: f"## {part.rstrip()}\n" for part in parts}
+
+
 def run_topic(name: str) -> None:
     """Measure one topic in this process and print its rows as JSON."""
     module = importlib.import_module(f"tests.bench.{name}")
@@ -71,10 +81,34 @@ def run_topic(name: str) -> None:
     json.dump({"title": module.TITLE, "text": text, "rows": rows}, sys.stdout)
 
 
+def measured(name: str) -> tuple[str, str] | None:
+    """Measure a topic in a process of its own; return title and section, None if it fails."""
+    sys.stderr.write(f"{name} ...\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench", name, "--in-process"],
+        cwd=PROJECT_ROOT,
+        check=False,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    if done.returncode != 0:
+        sys.stderr.write(f"{name} failed; its figures are left out.\n")
+        return None
+    # Libraries may greet on the standard output; the rows are its last line.
+    result = json.loads(done.stdout.splitlines()[-1])
+    rows = [Row(**row) for row in result["rows"]]
+    sys.stderr.write("".join(f"  {row.what}: {row.value:.3g} {row.unit}\n" for row in rows))
+    text = result["text"]
+    if is_long(name):
+        text += f" Measured on {machine_line()}"
+    return result["title"], section(result["title"], text, rows)
+
+
 def main() -> int:
     """Measure all topics, or those that are named; return 1 if one of them fails."""
     parser = argparse.ArgumentParser(prog="tests.bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="TOPIC", help=f"of {', '.join(topics())}")
+    parser.add_argument("--long", action="store_true", help="measure what takes hours instead")
     parser.add_argument("--in-process", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     unknown = set(options.names) - set(topics())
@@ -83,31 +117,23 @@ def main() -> int:
     if options.in_process:
         run_topic(options.names[0])
         return 0
-    parts = [_HEAD.format(machine=machine_line())]
-    failed = False
-    for name in options.names or topics():
-        sys.stderr.write(f"{name} ...\n")
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.bench", name, "--in-process"],
-            cwd=PROJECT_ROOT,
-            check=False,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        if done.returncode != 0:
-            failed = True
-            sys.stderr.write(f"{name} failed; its figures are left out.\n")
-            continue
-        # Libraries may greet on the standard output; the rows are its last line.
-        result = json.loads(done.stdout.splitlines()[-1])
-        rows = [Row(**row) for row in result["rows"]]
-        parts.append(section(result["title"], result["text"], rows))
-        sys.stderr.write("".join(f"  {row.what}: {row.value:.3g} {row.unit}\n" for row in rows))
+    head = _HEAD.format(machine=machine_line())
+    chosen = options.names or [name for name in topics() if is_long(name) == options.long]
+    results = [measured(name) for name in chosen]
     # Named topics are for looking at: the report holds figures of one run only.
     if not options.names:
+        before = REPORT.read_text(encoding="utf-8") if REPORT.exists() else head
+        kept = sections(before)
+        if options.long:
+            head = before.partition("\n## ")[0]
+        else:
+            titles = {title_of(name) for name in topics() if is_long(name)}
+            kept = {title: text for title, text in kept.items() if title in titles}
+        kept.update(result for result in results if result is not None)
+        parts = [head.rstrip() + "\n", *(kept[title] for title in sorted(kept))]
         REPORT.write_text("\n".join(parts), encoding="utf-8")
         sys.stderr.write(f"Written: {REPORT.relative_to(PROJECT_ROOT)}\n")
-    return 1 if failed else 0
+    return 0 if all(results) else 1
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ print(elapsed_s, simulated_s, Generation.objects.count())
 
 def rows() -> Iterator[Row]:
     """Measure one run on one worker and two runs on two workers, on both databases."""
-    for name, database_urls in (("SQLite", [None]), ("PostgreSQL", _postgresql())):
+    for name, database_urls in (("SQLite", [None]), ("PostgreSQL", postgresql())):
         for database_url in database_urls:
             for n_workers in (1, 2):
                 yield Row(
@@ -69,7 +69,8 @@ def _overhead_ms(database_url: str | None, n_workers: int) -> float:
     return 1e3 * (n_busy * elapsed_s - simulated_s) / n_generations
 
 
-def _postgresql() -> Iterator[str]:
+def postgresql() -> Iterator[str]:
+    """Yield the URL of a new database, or nothing where there is no server."""
     import psycopg
 
     server = "postgresql://postgres@127.0.0.1:5432"
