@@ -73,6 +73,13 @@ def sections(report: str) -> dict[str, str]:
     return {part.partition("\n")[0]: f"## {part.rstrip()}\n" for part in parts}
 
 
+def _line(row: Row) -> str:
+    line = f"{row.what}: {row.value:.3g} {row.unit}".rstrip()
+    if row.reference is None:
+        return line
+    return f"{line}; {row.reference_name}: {row.reference:.3g} ({row.reference / row.value:.3g})"
+
+
 def run_topic(name: str) -> None:
     """Measure one topic in this process and print its rows as JSON."""
     module = importlib.import_module(f"tests.bench.{name}")
@@ -97,7 +104,7 @@ def measured(name: str) -> tuple[str, str] | None:
     # Libraries may greet on the standard output; the rows are its last line.
     result = json.loads(done.stdout.splitlines()[-1])
     rows = [Row(**row) for row in result["rows"]]
-    sys.stderr.write("".join(f"  {row.what}: {row.value:.3g} {row.unit}\n" for row in rows))
+    sys.stderr.write("".join(f"  {_line(row)}\n" for row in rows))
     text = result["text"]
     if is_long(name):
         text += f" Measured on {machine_line()}"

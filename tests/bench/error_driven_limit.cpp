@@ -1,14 +1,16 @@
 // The arithmetic of the error-driven learning task in one loop, without NEST: what the simulation
-// could cost at best. Prints seconds of processor time per rule and the error of the last rule.
+// could cost at best. Prints seconds of processor time per rule and the error of the last rule in mV.
+//
+// Usage: limit FILE N_RULES WEIGHT... FILE holds pairs of 64-bit integers: the step in which a spike
+// arrives, and its input; ordered by step. The weights are those of the teacher, one per input.
 
 #include "slice_propagator.h"
 
-#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
-#include <random>
 #include <vector>
 
 namespace
@@ -18,7 +20,6 @@ constexpr double h = 0.01;
 constexpr long n_slices = 10000;
 constexpr long slice_steps = 100;
 constexpr long target_slices = 5;
-constexpr int n_inputs = 5;
 constexpr double E_L = -70.0;
 constexpr double eta = 1.7;
 constexpr double tau_I = 100.0;
@@ -27,8 +28,8 @@ using Steps = std::vector< double >;
 
 struct Arrival
 {
-  long step;
-  int input;
+  std::int64_t step;
+  std::int64_t input;
 };
 
 struct Neuron
@@ -111,27 +112,31 @@ e2l::SlicePropagator::calibrate( const double tau_syn,
 }
 
 int
-main( int, char** argv )
+main( const int argc, char** argv )
 {
-  const int n_rules = std::atoi( argv[ 1 ] );
-  std::mt19937_64 random( 1 );
-  std::vector< Arrival > all;
-  std::vector< std::vector< long > > trains( n_inputs );
+  const int n_rules = std::atoi( argv[ 2 ] );
+  const int n_inputs = argc - 3;
   Steps teacher_weights;
   for ( int input = 0; input < n_inputs; ++input )
   {
-    const double rate = std::uniform_real_distribution<>( 150.0, 850.0 )( random );
-    for ( int spike = std::poisson_distribution<>( n_slices * 1e-3 * rate )( random ); spike > 0; --spike )
-    {
-      trains[ input ].push_back( random() % ( n_slices * slice_steps ) );
-      all.push_back( { trains[ input ].back(), input } );
-    }
-    std::sort( trains[ input ].begin(), trains[ input ].end() );
-    trains[ input ].push_back( n_slices * slice_steps );
-    teacher_weights.push_back( std::uniform_real_distribution<>( -5.0, 35.0 )( random ) );
+    teacher_weights.push_back( std::atof( argv[ 3 + input ] ) );
   }
-  std::sort( all.begin(), all.end(), []( const Arrival& a, const Arrival& b ) { return a.step < b.step; } );
+  std::vector< Arrival > all;
+  std::vector< std::vector< long > > trains( n_inputs );
+  std::FILE* const file = std::fopen( argv[ 1 ], "rb" );
+  Arrival spike;
+  while ( std::fread( &spike, sizeof spike, 1, file ) == 1 )
+  {
+    all.push_back( spike );
+    trains[ spike.input ].push_back( spike.step );
+  }
+  std::fclose( file );
+  // Sentinels.
   all.push_back( { n_slices * slice_steps, 0 } );
+  for ( std::vector< long >& train : trains )
+  {
+    train.push_back( n_slices * slice_steps );
+  }
 
   const std::clock_t start = std::clock();
   e2l::SlicePropagator propagator;
@@ -160,7 +165,7 @@ main( int, char** argv )
   auto arrival = all.cbegin();
   for ( long slice = 0; slice < n_slices; ++slice )
   {
-    const auto weight = [ & ]( const int input ) { return teacher_weights[ input ]; };
+    const auto weight = [ & ]( const std::int64_t input ) { return teacher_weights[ input ]; };
     arrival = update( propagator, teacher, arrival, slice * slice_steps, weight, u );
     target[ slice ] = slice % target_slices == 0 ? u[ 0 ] : target[ slice - 1 ];
     teacher_V[ slice ] = u[ slice_steps - 1 ];
@@ -182,7 +187,7 @@ main( int, char** argv )
     for ( long slice = 0; slice < n_slices; ++slice )
     {
       const long begin = slice * slice_steps;
-      const auto weight = [ & ]( const int input ) { return synapses[ input ].sent; };
+      const auto weight = [ & ]( const std::int64_t input ) { return synapses[ input ].sent; };
       arrival = update( propagator, student, arrival, begin, weight, u );
       if ( slice >= n_slices / 10 )
       {
