@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,9 @@ import nest_build
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import ModuleType
+
+#: Time for which a simulation holds the interpreter, in s.
+_PART_S = 0.5
 
 
 def prepare(dt_ms: float, modules: Iterable[str] = ()) -> ModuleType:
@@ -52,6 +56,30 @@ def install(nest: ModuleType, modules: Iterable[str]) -> ModuleType:
     for module in modules:
         nest.Install(nest_build.module_path(module))
     return nest
+
+
+def run(n_slices: int, slice_ms: float) -> None:
+    """Simulate between ``nest.Prepare()`` and ``nest.Cleanup()``, in parts of half a second.
+
+    NEST holds the interpreter while it runs, so that other threads of this process, such as the one
+    that says that the worker lives, have their turn between the parts only. The result is the same.
+
+    Parameters
+    ----------
+    n_slices : int
+        Number of time slices to simulate.
+    slice_ms : float
+        Length of a slice, or of a multiple of it, in ms.
+    """
+    nest = _import_nest()
+    # The first part tells how fast this network is.
+    part = min(n_slices, 100)
+    while n_slices > 0:
+        start = time.perf_counter()
+        nest.Run(part * slice_ms)
+        elapsed_s = max(time.perf_counter() - start, 1e-6)
+        n_slices -= part
+        part = min(n_slices, max(1, int(part * _PART_S / elapsed_s)))
 
 
 def _import_nest() -> ModuleType:

@@ -122,7 +122,7 @@ class Simulation:
         done = 0
         for part in np.array_split(np.arange(n_slices), n_parts):
             self._sample_weights(done)
-            nest.Run(len(part) * DELAY_MS)
+            kernel.run(len(part), DELAY_MS)
             done += len(part)
         nest.Cleanup()
         self._sample_weights(n_slices, is_end=True)

@@ -182,7 +182,7 @@ class Simulation:
         self._synapses.set({"weight": self._parameters.initial_weight_pa, "I": 0.0})
         self._sample_weights(0)
         for part in np.array_split(np.arange(n_slices), min(n_parts, n_slices)):
-            nest.Run(len(part) * DELAY_MS)
+            kernel.run(len(part), DELAY_MS)
             self._sample_weights(part[-1] + 1)
             self._read_potentials()
             if not np.isfinite(self._potentials_mv[-1][1:, -1]).any():

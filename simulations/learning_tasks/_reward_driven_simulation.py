@@ -258,7 +258,7 @@ class Simulation:
         self._sample_weights(0)
         trials = np.arange(p.n_training_trials)
         for part in np.array_split(trials, min(n_parts, p.n_training_trials)):
-            nest.Run(len(part) * p.pattern_duration_ms)
+            kernel.run(len(part), p.pattern_duration_ms)
             self._sample_weights(part[-1] + 1)
             if (np.atleast_1d(self._outputs.get("failed_trial")) >= 0).all():
                 break

@@ -66,3 +66,44 @@ def test_missing_modules_are_named_with_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setattr(nest_build.builder, "_LIBRARIES", tmp_path)
     with pytest.raises(nest_build.ModulesNotBuilt, match="make setup"):
         kernel.prepare(0.1, ["us_sympy_synapse_module"])
+
+
+@pytest.mark.nest
+def test_other_threads_have_their_turn_during_a_long_simulation():
+    """Workers tell from a thread that they live; the state at the end is that of one long run."""
+    script = """
+import threading, time
+from simulations import kernel
+
+def simulate(run):
+    nest = kernel.prepare(0.1)
+    neurons = nest.Create("iaf_psc_exp", 500, {"I_e": 400.0})
+    nest.Connect(neurons, neurons, {"rule": "fixed_indegree", "indegree": 50}, {"weight": 5.0})
+    nest.Prepare()
+    run(nest)
+    nest.Cleanup()
+    return neurons.get("V_m")
+
+n_slices = 6000
+start = time.perf_counter()
+whole = simulate(lambda nest: nest.Run(n_slices * 1.0))
+seconds = time.perf_counter() - start
+turns, is_over = [], threading.Event()
+
+def count():
+    while not is_over.wait(0.05):
+        turns.append(time.perf_counter())
+
+thread = threading.Thread(target=count)
+thread.start()
+start = time.perf_counter()
+parts = simulate(lambda nest: kernel.run(n_slices, 1.0))
+is_over.set()
+thread.join()
+print(whole == parts, len(turns), seconds)
+"""
+    same, n_turns, seconds = run_python(script).stdout.split()
+    assert same == "True"
+    # A single run lets nobody in; this one has three parts at least.
+    assert float(seconds) > 1.5
+    assert int(n_turns) >= 2
