@@ -136,12 +136,12 @@ class _Advance:
         setup, pending = self._setup, self._pending
         if pending.questions is None:
             return self._ask(selection=None)
-        keys = [key for _, key in pending.questions] + list(pending.born.values())
-        self._look_up(keys)
+        asked = [key for _, key in pending.questions if key is not None]
+        self._look_up([*asked, *pending.born.values()])
         request = self._engine.ask()
         judgements = self._judgements(request)
         if judgements is None:
-            if any(key is not None and self._evaluation(key) is None for key in keys):
+            if any(self._evaluation(key) is None for key in asked):
                 # Asked for before the software was changed; nobody answers that any more.
                 return self._ask(selection=None)
             return Step.WAITING

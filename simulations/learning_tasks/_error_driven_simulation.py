@@ -60,11 +60,12 @@ class Stimulus:
         ]
         if p.split_slices:
             steps = [_lose_spikes(train, round(p.target_interval_ms / p.dt_ms)) for train in steps]
-        # The original drew one number here that is not used.
-        rng.rand()
-        # The original shifts a symmetric range by its offset; the sum is rounded in this order.
+        # The original shifts a symmetric range by an offset, whose sign it drew in evolution but
+        # not in validation; the sum is rounded in this order.
+        is_negative = rng.rand() < 0.5 and p.teacher_weight_sign == "drawn"
         half_range = (p.teacher_weight_max_pa - p.teacher_weight_min_pa) / 2
         offset = (p.teacher_weight_max_pa + p.teacher_weight_min_pa) / 2
+        offset = -offset if is_negative else offset
         weights = [rng.uniform(-half_range, half_range) + offset for _ in range(p.n_inputs)]
         return cls(tuple(steps), np.array(weights))
 

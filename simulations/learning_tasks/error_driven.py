@@ -11,7 +11,7 @@ Jordan, Schmidt, Senn & Petrovici (2021), eLife 10:e66273, figure 4.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
@@ -91,6 +91,14 @@ class ErrorDrivenParameters(TaskParameters):
     )
     teacher_weight_max_pa: float = quantity(
         35.0, "Largest weight of the teacher.", unit="pA", ge=-1e6, le=1e6, group="Weights"
+    )
+    teacher_weight_sign: Literal["fixed", "drawn"] = quantity(
+        "fixed",
+        "Whether the mean of the teacher's weights is the same in all trials, or of either sign: in "
+        "about half of them it is minus the mean of the range. With a fixed sign weights that only "
+        "grow lower the error.",
+        group="Weights",
+        advanced=True,
     )
     rho_hz: float = quantity(
         0.2,
@@ -200,9 +208,10 @@ class ErrorDrivenTask(LearningTask):
             name="paper",
             label="Paper",
             description="The authors' parameters, with the details of their simulations.",
-            task_parameters=ErrorDrivenParameters(),
+            task_parameters=ErrorDrivenParameters(teacher_weight_sign="drawn"),
             seed=1235,
             validation_seed=817818273,
+            validation_changes={"teacher_weight_sign": "fixed"},
             n_runs=6,
             evolution={
                 "n_generations": 1000,

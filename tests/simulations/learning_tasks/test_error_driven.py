@@ -58,7 +58,7 @@ def validation():
     evaluations = evaluate_rules(
         TASK,
         rules("2*(v - u)*s", "(v - u)*s"),
-        PAPER.task_parameters,
+        PAPER.task_parameters.with_changes(PAPER.validation_changes),
         seed=PAPER.validation_seed,
     )
     return [np.array(evaluation.trials) for evaluation in evaluations]
@@ -77,26 +77,18 @@ def test_published_values_of_each_trial_are_met(validation, index, champion):
 
 
 @pytest.mark.skipif(not PUBLISHED_RUNS.exists(), reason=f"no published data at {PUBLISHED_RUNS}")
-def test_published_champions_are_ranked_as_published():
-    """Wherever their published fitness differs by more than a percent.
-
-    Unlike the values of the validation, those of the evolution are not met: with the published
-    seed, the rules that follow the teacher well are six to nine percent better here than there.
-    """
+def test_published_fitness_of_each_champion_is_met():
+    """So are the ranks: champions that differ by less than a promille are in the same order."""
     runs = json.loads(PUBLISHED_RUNS.read_text())["runs"]
     assert len(runs) == 6
     evaluations = evaluate_rules(
         TASK, rules(*(run["champion_rule"] for run in runs)), PAPER.task_parameters, seed=PAPER.seed
     )
-    pairs = [
-        (run["fitness_champion"][-1], evaluation.fitness(TASK.aggregate))
-        for run, evaluation in zip(runs, evaluations, strict=True)
-    ]
-    for published, ours in pairs:
-        assert ours == pytest.approx(published, rel=0.1)
-        worse = [other for theirs, other in pairs if theirs < 1.01 * published]
-        assert all(other < ours for other in worse)
-    assert sum(theirs < 1.01 * published for published, _ in pairs for theirs, _ in pairs) == 12
+    np.testing.assert_allclose(
+        [evaluation.fitness(TASK.aggregate) for evaluation in evaluations],
+        [run["fitness_champion"][-1] for run in runs],
+        rtol=1e-9,
+    )
 
 
 def simulated_step_by_step(rule, parameters, seed):
@@ -116,8 +108,9 @@ def simulated_step_by_step(rule, parameters, seed):
         # Generator to input to neuron: two delays. A spike at time k h is emitted in step k - 1.
         steps = np.round((times_ms - times_ms % h) / h).astype(int) + 2 * delay - 1
         np.add.at(arrivals[index], steps, 1.0)
-    rng.rand()
-    teacher_weights = np.array([rng.uniform(-20.0, 20.0) + 15.0 for _ in range(p.n_inputs)])
+    is_negative = rng.rand() < 0.5 and p.teacher_weight_sign == "drawn"
+    offset = -15.0 if is_negative else 15.0
+    teacher_weights = np.array([rng.uniform(-20.0, 20.0) + offset for _ in range(p.n_inputs)])
 
     P11, P22 = math.exp(-h / 2.0), math.exp(-h / 10.0)
     P21 = 10.0 * 2.0 / (250.0 * 8.0) * (P22 - P11)
