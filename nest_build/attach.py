@@ -19,17 +19,19 @@ if TYPE_CHECKING:
 
     from nest_build.rules import CompiledRule
 
-# int compile(const char* expression, void** scalar, void** array, char* message, size_t size)
+# int compile(const char* expression, const char* arithmetic,
+#             void** scalar, void** array, char* message, size_t size)
 _RuleCompiler = ctypes.CFUNCTYPE(
     ctypes.c_int,
+    ctypes.c_char_p,
     ctypes.c_char_p,
     ctypes.POINTER(ctypes.c_void_p),
     ctypes.POINTER(ctypes.c_void_p),
     ctypes.c_void_p,
     ctypes.c_size_t,
 )
-# void release(const char* expression)
-_RuleReleaser = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
+# void release(const char* expression, const char* arithmetic)
+_RuleReleaser = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p)
 
 
 @dataclass(frozen=True)
@@ -85,29 +87,33 @@ def module_path(name: str) -> str:
     return str(library.with_suffix(""))
 
 
-def _callbacks(form: _RuleForm) -> tuple[Callable[..., int], Callable[[bytes], None]]:
+def _callbacks(form: _RuleForm) -> tuple[Callable[..., int], Callable[[bytes, bytes], None]]:
     """Return the compiler and the releaser of one module."""
     # The machine code that the module has the addresses of.
-    in_use: dict[bytes, CompiledRule] = {}
+    in_use: dict[tuple[bytes, bytes], CompiledRule] = {}
 
     def compile_expression(
-        expression: bytes, scalar: Any, array: Any, message: int, size: int
+        expression: bytes, arithmetic: bytes, scalar: Any, array: Any, message: int, size: int
     ) -> int:
         # Nothing may be raised here: an exception cannot pass through the C++ code that called.
         try:
-            from nest_build.rules import compile_rule, parse
+            from nest_build.rules import Arithmetic, compile_rule, parse
 
-            rule = compile_rule(parse(expression.decode(), form.inputs), uniform=form.uniform)
+            rule = compile_rule(
+                parse(expression.decode(), form.inputs),
+                uniform=form.uniform,
+                arithmetic=Arithmetic(arithmetic.decode()),
+            )
             scalar[0] = rule.scalar_address
             array[0] = rule.array_address
-            in_use[expression] = rule
+            in_use[expression, arithmetic] = rule
         except Exception as error:
             text = (str(error) or type(error).__name__).encode()[: size - 1]
             ctypes.memmove(message, text + b"\0", len(text) + 1)
             return 1
         return 0
 
-    def release(expression: bytes) -> None:
-        in_use.pop(expression, None)
+    def release(expression: bytes, arithmetic: bytes) -> None:
+        in_use.pop((expression, arithmetic), None)
 
     return _RuleCompiler(compile_expression), _RuleReleaser(release)

@@ -4,6 +4,7 @@ Only this package's public names are used elsewhere; `compile_rule` is loaded on
 web processes never load LLVM.
 """
 
+from nest_build.rules.arithmetic import Arithmetic
 from nest_build.rules.language import (
     MAX_DEPTH,
     MAX_LENGTH,
@@ -18,6 +19,7 @@ __all__ = [
     "MAX_DEPTH",
     "MAX_LENGTH",
     "MAX_NODES",
+    "Arithmetic",
     "CompiledRule",
     "Expression",
     "PlasticityRule",

@@ -1,8 +1,8 @@
 """LLVM IR of an expression: a scalar function and an array function.
 
-Arithmetic is plain IEEE double precision in the order of the tree: no fast-math, no contraction to
+Arithmetic is IEEE double precision in the order of the tree: no fast-math, no contraction to
 fused multiply-add, so that both functions, the reference and every machine agree bit by bit in
-``+ - * /``. Values which may leave the real numbers (powers whose exponent is not a literal whole
+``+ - * /``. (The other `Arithmetic` adds a choice to products.) Values which may leave the real numbers (powers whose exponent is not a literal whole
 number) are carried as a pair; an imaginary part of exactly zero means a real number, which then
 follows the rules of real arithmetic (`nest_build.rules.reference` states them in full).
 
@@ -14,6 +14,7 @@ import struct
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from nest_build.rules.arithmetic import Arithmetic
 from nest_build.rules.language import Expression
 from nest_build.rules.tree import (
     LARGEST_MULTIPLIED_EXPONENT,
@@ -142,6 +143,7 @@ class _Body:
     def __init__(self, element: str, prefix: str) -> None:
         self.element = element
         self.lines: list[str] = []
+        self._condition = "i1" if element == "double" else f"<{VECTOR_WIDTH} x i1>"
         self._prefix = prefix
         self._known: dict[str, str] = {}
 
@@ -268,7 +270,10 @@ class _Body:
 
     def _unless_zero(self, factor: str, value: str) -> str:
         """Zero where the imaginary part `factor` is zero, so that reals stay real next to inf."""
-        return self._select(self.emit(f"fcmp oeq double {factor}, 0.0"), self.constant(0.0), value)
+        return self._select(self._is_zero(factor), self.constant(0.0), value)
+
+    def _is_zero(self, value: str) -> str:
+        return self.emit(f"fcmp oeq {self.element} {value}, {self.constant(0.0)}")
 
     def _scaled(self, imag: str, factor: str) -> str:
         return self._unless_zero(imag, self._op("fmul", imag, factor))
@@ -277,7 +282,31 @@ class _Body:
         return self.emit(f"call double @llvm.fabs.f64(double {value})")
 
     def _select(self, condition: str, left: str, right: str) -> str:
-        return self.emit(f"select i1 {condition}, {self.element} {left}, {self.element} {right}")
+        return self.emit(
+            f"select {self._condition} {condition}, {self.element} {left}, {self.element} {right}"
+        )
+
+
+class _ZeroProductBody(_Body):
+    """Emits `Arithmetic.ZERO_PRODUCTS`."""
+
+    def _multiply(self, left: _Value, right: _Value) -> _Value:
+        product = super()._multiply(left, right)
+        for factor in (right, left):
+            is_zero = self._is_zero(factor.real)
+            if factor.imag:
+                is_zero = self.emit(f"and i1 {is_zero}, {self._is_zero(factor.imag)}")
+            product = _Value(
+                self._select(is_zero, factor.real, product.real),
+                product.imag and self._select(is_zero, self.constant(0.0), product.imag),
+            )
+        return product
+
+    def _divide(self, left: _Value, right: _Value) -> _Value:
+        return self._multiply(left, super()._divide(_Value(self.constant(1.0)), right))
+
+
+_BODIES = {Arithmetic.IEEE: _Body, Arithmetic.ZERO_PRODUCTS: _ZeroProductBody}
 
 
 def needs_scalar_arithmetic(tree: Node) -> bool:
@@ -290,7 +319,11 @@ def needs_scalar_arithmetic(tree: Node) -> bool:
     return False
 
 
-def generate(expression: Expression, uniform: Collection[str] = ()) -> str:
+def generate(
+    expression: Expression,
+    uniform: Collection[str] = (),
+    arithmetic: Arithmetic = Arithmetic.IEEE,
+) -> str:
     """LLVM IR of both functions of an expression.
 
     Parameters
@@ -299,6 +332,8 @@ def generate(expression: Expression, uniform: Collection[str] = ()) -> str:
         The rule branch.
     uniform : collection of str
         Names of the inputs which the array function reads once, from a single double.
+    arithmetic : Arithmetic
+        What a product with a factor of zero is.
 
     Returns
     -------
@@ -308,14 +343,20 @@ def generate(expression: Expression, uniform: Collection[str] = ()) -> str:
         ``void f(int64_t n, const double* x_0, ..., double* out)``.
     """
     uniform_indices = {expression.inputs.index(name) for name in uniform}
-    functions = _scalar_function(expression) + "\n" + _array_function(expression, uniform_indices)
+    make_body = _BODIES[arithmetic]
+    functions = "\n".join(
+        (
+            _scalar_function(expression, make_body),
+            _array_function(expression, uniform_indices, make_body),
+        )
+    )
     declarations = [line for name, line in _RULE_DECLARATIONS.items() if f"@{name}(" in functions]
     return "\n".join((*declarations, functions))
 
 
-def _scalar_function(expression: Expression) -> str:
+def _scalar_function(expression: Expression, make_body: type[_Body]) -> str:
     names = [f"%x_{index}" for index in range(len(expression.inputs))]
-    body = _Body("double", "s")
+    body = make_body("double", "s")
     result = body.value(expression.tree, names).real
     parameters = ", ".join(f"double {name}" for name in names)
     return "\n".join(
@@ -328,7 +369,7 @@ def _scalar_function(expression: Expression) -> str:
     )
 
 
-def _array_function(expression: Expression, uniform: set[int]) -> str:
+def _array_function(expression: Expression, uniform: set[int], make_body: type[_Body]) -> str:
     """Whole vectors first where the rule has a vector form; the rest calls the scalar function."""
     count = len(expression.inputs)
     vector = f"<{VECTOR_WIDTH} x double>"
@@ -344,7 +385,7 @@ def _array_function(expression: Expression, uniform: set[int]) -> str:
                 f"  %u_{index}_all = shufflevector {vector} %u_{index}_first, {vector} undef, "
                 f"<{VECTOR_WIDTH} x i32> zeroinitializer",
             ]
-        body = _Body(vector, "v")
+        body = make_body(vector, "v")
         values = [f"%u_{i}_all" if i in uniform else f"%v_x_{i}" for i in range(count)]
         result = body.value(expression.tree, values).real
         lines += [

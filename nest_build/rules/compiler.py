@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nest_build.rules import codegen
+from nest_build.rules.arithmetic import Arithmetic
 from nest_build.rules.language import Expression
 
 _DOUBLE_POINTER = ctypes.POINTER(ctypes.c_double)
@@ -36,12 +37,21 @@ class CompiledRule:
         overlap them otherwise.
     uniform : frozenset of str
         Names of the inputs which are one value for the whole array.
+    arithmetic : Arithmetic
+        What a product with a factor of zero is.
     """
 
-    def __init__(self, expression: Expression, uniform: frozenset[str], engine: "_Engine") -> None:
-        library = engine.link(expression, uniform)
+    def __init__(
+        self,
+        expression: Expression,
+        uniform: frozenset[str],
+        arithmetic: Arithmetic,
+        engine: "_Engine",
+    ) -> None:
+        library = engine.link(expression, uniform, arithmetic)
         self.expression = expression
         self.uniform = uniform
+        self.arithmetic = arithmetic
         self.scalar_address: int = library[codegen.SCALAR_NAME]
         self.array_address: int = library[codegen.ARRAY_NAME]
         # They own the code behind both addresses.
@@ -101,9 +111,11 @@ class _Engine:
         self._support = self._link("support", codegen.SUPPORT_IR, name)
         self._symbols[name] = self._support[name]
 
-    def link(self, expression: Expression, uniform: frozenset[str]) -> llvm.ResourceTracker:
+    def link(
+        self, expression: Expression, uniform: frozenset[str], arithmetic: Arithmetic
+    ) -> llvm.ResourceTracker:
         """Return the library that has both functions of the rule."""
-        source = codegen.generate(expression, uniform)
+        source = codegen.generate(expression, uniform, arithmetic)
         self.n_linked += 1
         return self._link(f"rule_{self.n_linked}", source, codegen.SCALAR_NAME, codegen.ARRAY_NAME)
 
@@ -122,20 +134,23 @@ class _Compiler:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()  # LLVM is started once, and a rule is compiled once
-        self._rules: OrderedDict[tuple[str, tuple[str, ...], frozenset[str]], CompiledRule] = (
-            OrderedDict()
-        )
+        self._rules: OrderedDict[
+            tuple[str, tuple[str, ...], frozenset[str], Arithmetic], CompiledRule
+        ] = OrderedDict()
         self._engine: _Engine | None = None
 
-    def compile(self, expression: Expression, uniform: frozenset[str]) -> CompiledRule:
-        key = (str(expression), expression.inputs, uniform)
+    def compile(
+        self, expression: Expression, uniform: frozenset[str], arithmetic: Arithmetic
+    ) -> CompiledRule:
+        key = (str(expression), expression.inputs, uniform, arithmetic)
         with self.lock:
             if key in self._rules:
                 self._rules.move_to_end(key)
                 return self._rules[key]
             if self._engine is None or self._engine.n_linked >= _MAX_RULES_PER_ENGINE:
                 self._engine = _Engine()
-            rule = self._rules[key] = CompiledRule(expression, uniform, self._engine)
+            rule = CompiledRule(expression, uniform, arithmetic, self._engine)
+            self._rules[key] = rule
             if len(self._rules) > _MAX_KEPT:
                 self._rules.popitem(last=False)
             return rule
@@ -152,7 +167,12 @@ def _unlock_after_fork() -> None:
 os.register_at_fork(after_in_child=_unlock_after_fork)
 
 
-def compile_rule(expression: Expression, *, uniform: Collection[str] = ()) -> CompiledRule:
+def compile_rule(
+    expression: Expression,
+    *,
+    uniform: Collection[str] = (),
+    arithmetic: Arithmetic = Arithmetic.IEEE,
+) -> CompiledRule:
     """Compile an expression, or return what was compiled not long ago.
 
     Parameters
@@ -161,6 +181,8 @@ def compile_rule(expression: Expression, *, uniform: Collection[str] = ()) -> Co
         The rule branch.
     uniform : collection of str
         Names of the inputs which the array function reads once, from a single double.
+    arithmetic : Arithmetic
+        What a product with a factor of zero is.
 
     Returns
     -------
@@ -170,4 +192,4 @@ def compile_rule(expression: Expression, *, uniform: Collection[str] = ()) -> Co
     unknown = set(uniform) - set(expression.inputs)
     if unknown:
         raise ValueError(f"not an input of the rule: {', '.join(sorted(unknown))}")
-    return _compiler.compile(expression, frozenset(uniform))
+    return _compiler.compile(expression, frozenset(uniform), arithmetic)

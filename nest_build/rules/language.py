@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from nest_build.rules import tree as nodes
+from nest_build.rules.arithmetic import Arithmetic
 from nest_build.rules.tree import Node
 
 if TYPE_CHECKING:
@@ -112,11 +113,13 @@ class Expression:
 
         return mathml(self)
 
-    def evaluate(self, *values: "ArrayLike") -> "np.ndarray":
+    def evaluate(
+        self, *values: "ArrayLike", arithmetic: Arithmetic = Arithmetic.IEEE
+    ) -> "np.ndarray":
         """Values by the slow reference; one array per input, broadcast, float64."""
         from nest_build.rules.reference import evaluate
 
-        return evaluate(self, *values)
+        return evaluate(self, *values, arithmetic=arithmetic)
 
 
 def parse(text: str, inputs: Sequence[str]) -> Expression:

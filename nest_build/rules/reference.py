@@ -13,7 +13,9 @@ number, and operations on it involve its real part only, so that ``inf*2`` is in
   0 if the real part of b is positive, else NaN.
 
 The value of the expression is the real part of the last pair. Divisions by zero and overflow give
-infinities and NaN as IEEE 754 says; nothing is trapped.
+infinities and NaN as IEEE 754 says; nothing is trapped. In the arithmetic of zero products, ``*`` is
+a factor of zero where it has one (the left one, if both are zero), and ``a/b`` is ``a*(1/b)``; a
+pair is zero if both of its parts are.
 """
 
 import math
@@ -21,6 +23,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
+from nest_build.rules.arithmetic import Arithmetic
 from nest_build.rules.language import Expression
 from nest_build.rules.tree import (
     LARGEST_MULTIPLIED_EXPONENT,
@@ -34,9 +37,12 @@ from nest_build.rules.tree import (
 Pair = tuple[np.ndarray, np.ndarray]
 
 _ZERO = np.float64(0.0)
+_ONE: Pair = (np.float64(1.0), _ZERO)
 
 
-def evaluate(expression: Expression, *values: ArrayLike) -> np.ndarray:
+def evaluate(
+    expression: Expression, *values: ArrayLike, arithmetic: Arithmetic = Arithmetic.IEEE
+) -> np.ndarray:
     """Evaluate an expression.
 
     Parameters
@@ -45,6 +51,8 @@ def evaluate(expression: Expression, *values: ArrayLike) -> np.ndarray:
         The rule branch.
     *values : array_like
         One array per input, in order; they are broadcast against each other.
+    arithmetic : Arithmetic
+        What a product with a factor of zero is.
 
     Returns
     -------
@@ -55,40 +63,52 @@ def evaluate(expression: Expression, *values: ArrayLike) -> np.ndarray:
         raise TypeError(f"the rule has {len(expression.inputs)} inputs, got {len(values)} arrays")
     arrays = [np.asarray(value, dtype=np.float64) for value in values]
     with np.errstate(all="ignore"):
-        real, _ = _evaluate(expression.tree, arrays)
+        real, _ = _evaluate(expression.tree, arrays, arithmetic)
     shape = np.broadcast_shapes(*(array.shape for array in arrays))
     return np.broadcast_to(real, shape).copy()
 
 
-def _evaluate(node: Node, inputs: list[np.ndarray]) -> Pair:
+def _evaluate(node: Node, inputs: list[np.ndarray], arithmetic: Arithmetic) -> Pair:
     if isinstance(node, Number):
         return np.float64(node.value), _ZERO
     if isinstance(node, Input):
         return inputs[node.index], _ZERO
     if isinstance(node, Neg):
-        real, imag = _evaluate(node.operand, inputs)
+        real, imag = _evaluate(node.operand, inputs, arithmetic)
         return -real, -imag
-    left = _evaluate(node.left, inputs)
+    left = _evaluate(node.left, inputs, arithmetic)
     if node.operator == "**":
         exponent = integer_exponent(node.right)
         if exponent is not None and abs(exponent) <= LARGEST_MULTIPLIED_EXPONENT:
-            return _whole_power(left, exponent)
-        return _power(*left, *_evaluate(node.right, inputs))
-    right = _evaluate(node.right, inputs)
+            return _whole_power(left, exponent, arithmetic)
+        return _power(*left, *_evaluate(node.right, inputs, arithmetic))
+    right = _evaluate(node.right, inputs, arithmetic)
     if node.operator == "+":
         return left[0] + right[0], left[1] + right[1]
     if node.operator == "-":
         return left[0] - right[0], left[1] - right[1]
-    return _multiply(left, right) if node.operator == "*" else _divide(left, right)
+    operation = _multiply if node.operator == "*" else _divide
+    return operation(left, right, arithmetic)
 
 
-def _multiply(left: Pair, right: Pair) -> Pair:
+def _multiply(left: Pair, right: Pair, arithmetic: Arithmetic) -> Pair:
     (a, b), (c, d) = left, right
     real = a * c - np.where((b == 0) | (d == 0), 0.0, b * d)
-    return real, np.where(d == 0, 0.0, a * d) + np.where(b == 0, 0.0, b * c)
+    imag = np.where(d == 0, 0.0, a * d) + np.where(b == 0, 0.0, b * c)
+    if arithmetic is Arithmetic.ZERO_PRODUCTS:
+        for factor_real, factor_imag in (right, left):
+            is_zero = (factor_real == 0) & (factor_imag == 0)
+            real, imag = np.where(is_zero, factor_real, real), np.where(is_zero, 0.0, imag)
+    return real, imag
 
 
-def _divide(left: Pair, right: Pair) -> Pair:
+def _divide(left: Pair, right: Pair, arithmetic: Arithmetic) -> Pair:
+    if arithmetic is Arithmetic.ZERO_PRODUCTS:
+        return _multiply(left, _quotient(_ONE, right), arithmetic)
+    return _quotient(left, right)
+
+
+def _quotient(left: Pair, right: Pair) -> Pair:
     (a, b), (c, d) = left, right
     wide = np.abs(c) >= np.abs(d)
     larger, smaller = np.where(wide, c, d), np.where(wide, d, c)
@@ -102,16 +122,15 @@ def _divide(left: Pair, right: Pair) -> Pair:
     )
 
 
-def _whole_power(base: Pair, exponent: int) -> Pair:
-    one = (np.float64(1.0), _ZERO)
+def _whole_power(base: Pair, exponent: int, arithmetic: Arithmetic) -> Pair:
     if exponent == 0:
-        return one
+        return _ONE
     power = base
     for bit in bin(abs(exponent))[3:]:
-        power = _multiply(power, power)
+        power = _multiply(power, power, arithmetic)
         if bit == "1":
-            power = _multiply(power, base)
-    return power if exponent > 0 else _divide(one, power)
+            power = _multiply(power, base, arithmetic)
+    return power if exponent > 0 else _divide(_ONE, power, arithmetic)
 
 
 def complex_power(a: float, b: float, c: float, d: float) -> tuple[float, float]:

@@ -18,6 +18,25 @@
 
 #include <omp.h>
 
+const char*
+e2l::name_of( const Arithmetic arithmetic )
+{
+  return arithmetic == Arithmetic::ieee ? "ieee" : "zero_products";
+}
+
+e2l::Arithmetic
+e2l::arithmetic_named( const std::string& name )
+{
+  for ( const Arithmetic arithmetic : { Arithmetic::ieee, Arithmetic::zero_products } )
+  {
+    if ( name == name_of( arithmetic ) )
+    {
+      return arithmetic;
+    }
+  }
+  throw nest::BadProperty( "arithmetic must be \"ieee\" or \"zero_products\", not \"" + name + "\"." );
+}
+
 e2l::RuleRegistry&
 e2l::RuleRegistry::instance()
 {
@@ -39,13 +58,13 @@ e2l::RuleRegistry::set_compiler( const RuleCompiler compiler, const RuleReleaser
 }
 
 e2l::RulePtr
-e2l::RuleRegistry::resolve( const std::string& expression )
+e2l::RuleRegistry::resolve( const std::string& expression, const Arithmetic arithmetic )
 {
   // The compiler is Python code and needs the interpreter's lock, which the thread that entered
   // the parallel region holds: any other thread would wait for it for ever.
   if ( omp_get_thread_num() == 0 )
   {
-    resolved_ = compile_( expression );
+    resolved_ = compile_( { expression, arithmetic } );
   }
 #pragma omp barrier
   const RulePtr rule = resolved_;
@@ -61,15 +80,18 @@ e2l::RuleRegistry::resolve( const std::string& expression )
 }
 
 e2l::RulePtr
-e2l::RuleRegistry::compile_( const std::string& expression )
+e2l::RuleRegistry::compile_( const Key_& key )
 {
-  for ( const auto* const rules : { &built_in_, &compiled_ } )
+  const auto& [ expression, arithmetic ] = key;
+  const auto built_in = built_in_.find( expression );
+  if ( built_in != built_in_.end() )
   {
-    const auto known = rules->find( expression );
-    if ( known != rules->end() )
-    {
-      return known->second;
-    }
+    return built_in->second;
+  }
+  const auto known = compiled_.find( key );
+  if ( known != compiled_.end() )
+  {
+    return known->second;
   }
   if ( not compiler_ )
   {
@@ -85,12 +107,14 @@ e2l::RuleRegistry::compile_( const std::string& expression )
 
   CompiledRule rule { nullptr, nullptr };
   std::array< char, 1024 > message {};
-  if ( compiler_( expression.c_str(), &rule.scalar, &rule.array, message.data(), message.size() ) != 0 )
+  const int outcome = compiler_(
+    expression.c_str(), name_of( arithmetic ), &rule.scalar, &rule.array, message.data(), message.size() );
+  if ( outcome != 0 )
   {
     message_ = "The expression \"" + expression + "\" cannot be used: " + message.data();
     return nullptr;
   }
-  return compiled_.emplace( expression, std::make_shared< const CompiledRule >( rule ) ).first->second;
+  return compiled_.emplace( key, std::make_shared< const CompiledRule >( rule ) ).first->second;
 }
 
 void
@@ -104,7 +128,8 @@ e2l::RuleRegistry::release_unused_()
       ++rule;
       continue;
     }
-    releaser_( rule->first.c_str() );
+    const auto& [ expression, arithmetic ] = rule->first;
+    releaser_( expression.c_str(), name_of( arithmetic ) );
     rule = compiled_.erase( rule );
   }
 }

@@ -40,15 +40,15 @@ register_stdp_sympy_synapse( const std::string& name )
 }
 
 StdpSympyCommonProperties::StdpSympyCommonProperties()
-  : facilitate_( resolve_( P_.expr_facilitate_ ) )
-  , depress_( resolve_( P_.expr_depress_ ) )
+  : facilitate_( resolve_( P_.expr_facilitate_, P_.arithmetic_ ) )
+  , depress_( resolve_( P_.expr_depress_, P_.arithmetic_ ) )
 {
 }
 
 StdpSympyCommonProperties::Rule
-StdpSympyCommonProperties::resolve_( const std::string& expression )
+StdpSympyCommonProperties::resolve_( const std::string& expression, const Arithmetic arithmetic )
 {
-  const RulePtr code = RuleRegistry::instance().resolve( expression );
+  const RulePtr code = RuleRegistry::instance().resolve( expression, arithmetic );
   return { reinterpret_cast< double ( * )( double, double ) >( code->scalar ), code };
 }
 
@@ -58,6 +58,7 @@ StdpSympyCommonProperties::get_status( Dictionary& d ) const
   CommonSynapseProperties::get_status( d );
   d[ "expr_facilitate" ] = P_.expr_facilitate_;
   d[ "expr_depress" ] = P_.expr_depress_;
+  d[ "arithmetic" ] = std::string( name_of( P_.arithmetic_ ) );
   d[ names::lambda ] = P_.lambda_;
   d[ names::alpha ] = P_.alpha_;
   d[ names::Wmax ] = P_.Wmax_;
@@ -89,15 +90,19 @@ StdpSympyCommonProperties::set_status( const Dictionary& d, nest::ConnectorModel
     throw nest::BadProperty( "lambda and alpha must be finite." );
   }
 
+  std::string arithmetic = name_of( p.arithmetic_ );
+  d.update_value( "arithmetic", arithmetic );
+  p.arithmetic_ = arithmetic_named( arithmetic );
+  const bool is_other_arithmetic = p.arithmetic_ != P_.arithmetic_;
   Rule facilitate = facilitate_;
   Rule depress = depress_;
-  if ( d.update_value( "expr_facilitate", p.expr_facilitate_ ) )
+  if ( d.update_value( "expr_facilitate", p.expr_facilitate_ ) or is_other_arithmetic )
   {
-    facilitate = resolve_( p.expr_facilitate_ );
+    facilitate = resolve_( p.expr_facilitate_, p.arithmetic_ );
   }
-  if ( d.update_value( "expr_depress", p.expr_depress_ ) )
+  if ( d.update_value( "expr_depress", p.expr_depress_ ) or is_other_arithmetic )
   {
-    depress = resolve_( p.expr_depress_ );
+    depress = resolve_( p.expr_depress_, p.arithmetic_ );
   }
 
   P_ = p;

@@ -60,6 +60,12 @@ With ``expr_facilitate`` = ``"E"`` and ``expr_depress`` = ``"E"`` this is the cl
 cannot be compiled raises ``BadProperty`` and leaves the model as it was. A rule whose value is not
 a number makes the weight ``Wmax`` at a postsynaptic and 0 at a presynaptic spike.
 
+``arithmetic`` says what becomes of products of zero and infinity in the rules:
+
+* ``"ieee"``: double precision as IEEE 754 says, so ``0*(1/0)`` and ``0/0`` are not numbers;
+* ``"zero_products"``: a product is zero if a factor is, whatever the others are, and ``a/b`` is the
+  product ``a*(1/b)``, so both are zero. The rules of [1]_ were found in this arithmetic.
+
 Spikes are paired, and the delay is treated, as by ``stdp_synapse``.
 
 Parameters
@@ -70,6 +76,7 @@ Parameters
 ----------------------------------------------------------------------------------------------------
 ``expr_facilitate`` "0.0"  Change of the normalized weight at a postsynaptic spike
 ``expr_depress``    "0.0"  Minus the change of the normalized weight at a presynaptic spike
+``arithmetic``      "ieee" How products are evaluated: "ieee" or "zero_products"
 ``lambda``          0.01   Step size
 ``alpha``           1      Step size of depression relative to that of facilitation
 ``Wmax``            100    Weight at which the normalized weight is 1
@@ -156,13 +163,14 @@ private:
   {
     std::string expr_facilitate_ = "0.0";
     std::string expr_depress_ = "0.0";
+    Arithmetic arithmetic_ = Arithmetic::ieee; //!< of both rules
     double lambda_ = 0.01;
     double alpha_ = 1.0;
     double Wmax_ = 100.0;
     double tau_plus_ = 20.0; //!< time constant in ms
   };
 
-  static Rule resolve_( const std::string& expression );
+  static Rule resolve_( const std::string& expression, Arithmetic arithmetic );
 
   Parameters_ P_;
   Rule facilitate_;

@@ -86,6 +86,7 @@ class Simulation:
                 {
                     "expr_depress": depress,
                     "expr_facilitate": facilitate,
+                    "arithmetic": p.arithmetic.value,
                     "lambda": p.learning_rate,
                     "tau_plus": p.tau_plus_ms,
                     "Wmax": p.w_max_mv,

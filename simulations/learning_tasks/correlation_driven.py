@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 import numpy as np
 from pydantic import model_validator
 
-from nest_build.rules import RuleInput, RuleSignature
+from nest_build.rules import Arithmetic, RuleInput, RuleSignature
 from simulations.learning_tasks._correlation_driven_inputs import InputStatistics, draw_inputs
 from simulations.learning_tasks._correlation_driven_simulation import DELAY_MS, Simulation
 from simulations.learning_tasks.base import (
@@ -111,6 +111,13 @@ class CorrelationDrivenParameters(TaskParameters):
         gt=0,
         le=1e6,
         group="Learning",
+    )
+    arithmetic: Arithmetic = quantity(
+        Arithmetic.IEEE,
+        "How rules are evaluated: in IEEE arithmetic, in which zero times infinity is not a number, "
+        "or, as in the authors' experiments, with products that are zero if any factor is zero.",
+        group="Learning",
+        advanced=True,
     )
     w_max_mv: float = quantity(
         1.0,
@@ -260,7 +267,7 @@ class CorrelationDrivenTask(LearningTask):
             name="paper",
             label="Paper",
             description="The authors' parameters.",
-            task_parameters=CorrelationDrivenParameters(),
+            task_parameters=CorrelationDrivenParameters(arithmetic=Arithmetic.ZERO_PRODUCTS),
             seed=11214247,
             validation_seed=11216123,
             validation_changes={
