@@ -26,8 +26,8 @@ PAGE = ROOT / "docs" / "how_to" / "use_stdp_rules_in_pynest.md"
 GOLDEN = ROOT.parent / "shared" / "golden"
 SYMPY, HOMEOSTATIC = "stdp_sympy_synapse", "stdp_homeostatic_synapse"
 MODULES = ("stdp_sympy_synapse_module", "HomeostaticSTDPmodule")
-# In the recorded implementation 0*anything is 0, also 0*inf. Rules here are plain IEEE arithmetic:
-# these cases, whose rules become infinite, agree with the recorded ones only until then.
+# In the recorded implementation products with a factor of zero are zero, also 0*inf. In IEEE
+# arithmetic these cases, whose rules become infinite, agree with the recorded ones only until then.
 THROUGH_INFINITY = {
     *("forced_champion_4", "free_champion_4", "forced_champion_7", "free_champion_7"),
     "forced_champion_14",
@@ -65,7 +65,7 @@ def load_case(name, case):
     return meta, trace
 
 
-def simulate_golden(nest, meta, trace):
+def simulate_golden(nest, meta, trace, **properties):
     """Simulate a golden case; return its record in the form of the golden one."""
     is_forced = meta["mode"] == "forced"
     inputs = nest.Create("spike_train_injector", 50)
@@ -81,7 +81,9 @@ def simulate_golden(nest, meta, trace):
         neuron = nest.Create("iaf_psc_delta", 1, parameters)
     weight_recorder, spike_recorder = nest.Create("weight_recorder"), nest.Create("spike_recorder")
     nest.Connect(neuron, spike_recorder)
-    nest.CopyModel(meta["model"], "recorded", {**meta["syn"], "weight_recorder": weight_recorder})
+    nest.CopyModel(
+        meta["model"], "recorded", {**meta["syn"], **properties, "weight_recorder": weight_recorder}
+    )
     nest.Connect(
         inputs,
         neuron,
@@ -125,7 +127,20 @@ def test_golden_traces_are_met(name, case, prepare_nest):
     record = simulate_golden(prepare_nest(), meta, trace)
     if case in THROUGH_INFINITY:
         assert_golden_until_infinity(meta, record, trace)
-        return
+    else:
+        assert_golden(record, trace)
+
+
+@pytest.mark.skipif(not CASES, reason=f"no golden data at {GOLDEN}")
+@pytest.mark.parametrize("case", [case for name, case in CASES if name == "stdp_sympy"])
+def test_all_golden_traces_are_met_with_zero_products(case, prepare_nest):
+    """To the same tolerance as above, and also through infinity."""
+    meta, trace = load_case("stdp_sympy", case)
+    nest = prepare_nest()
+    assert_golden(simulate_golden(nest, meta, trace, arithmetic="zero_products"), trace)
+
+
+def assert_golden(record, trace):
     np.testing.assert_array_equal(record["wr_ids"], trace["wr_ids"])
     np.testing.assert_allclose(record["wr_times"], trace["wr_times"], atol=1e-9)
     np.testing.assert_allclose(record["post_spikes"], trace["post_spikes"], atol=1e-9)
@@ -383,6 +398,53 @@ def test_bounds_hold_for_values_that_are_no_numbers(network, facilitate, depress
     np.testing.assert_allclose(weights_of(nest, inputs, neurons), expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("facilitate", "depress", "ieee", "zero_products"),
+    [
+        ("0*(1/0)", "0", 1.0, 0.5),  # NaN ends at the bound
+        ("0/0", "0", 1.0, 0.5),
+        ("(1/0)/(1/0) + 1/0 - 1/0", "0", 1.0, 1.0),
+        ("0", "(E - E)/(E - E)", 0.0, 0.5),
+        ("0", "(1/0)*w*0 - 0.01", 0.0, 0.5 + 40 * 1e-4),
+    ],
+)
+def test_arithmetic_says_what_a_product_with_zero_is(
+    network, facilitate, depress, ieee, zero_products
+):
+    """In models of the same rules side by side, and when it is changed afterwards."""
+    rules = {"expr_facilitate": facilitate, "expr_depress": depress}
+    nest, inputs, neurons = network(**rules)
+    nest.CopyModel(SYMPY, "zero_products", {"arithmetic": "zero_products"})
+    nest.CopyModel("zero_products", "back", {"arithmetic": "ieee"})
+    expected = {SYMPY: ieee, "zero_products": zero_products, "back": ieee}
+    target = nest.Create("parrot_neuron")
+    nest.Connect(neurons[0], target)
+    for model in expected:
+        spec = {"synapse_model": model, "weight": 0.5, "receptor_type": 1}
+        nest.Connect(inputs, target, syn_spec=spec)
+    nest.Simulate(1001.0)
+    for model, value in expected.items():
+        weights = weights_of(nest, inputs, target, synapse_model=model)
+        np.testing.assert_allclose(weights, value, rtol=1e-12)
+        assert rules.items() <= nest.GetDefaults(model).items()
+
+
+def test_arithmetic_is_a_common_property(prepare_nest):
+    nest = prepare_nest(2)
+    assert nest.GetDefaults(SYMPY)["arithmetic"] == "ieee"
+    nest.SetDefaults(SYMPY, {"arithmetic": "zero_products", "expr_depress": "w/E"})
+    nest.SetDefaults(SYMPY, {"expr_depress": "w*E"})
+    nest.CopyModel(SYMPY, "copied")
+    assert nest.GetDefaults("copied")["arithmetic"] == "zero_products"
+    before = nest.GetDefaults("copied")
+    for wrong in ("IEEE", "", "zero products", 1):
+        with pytest.raises(nest.NESTError):
+            nest.SetDefaults("copied", {"lambda": 0.5, "arithmetic": wrong})
+        assert nest.GetDefaults("copied") == before
+    with pytest.raises(nest.NESTError, match='"ieee" or "zero_products", not "exact"'):
+        nest.CopyModel(SYMPY, "wrong", {"arithmetic": "exact"})
+
+
 def test_copied_models_have_rules_of_their_own(network):
     nest, inputs, _ = network()
     nest.CopyModel(SYMPY, "growing", {"expr_depress": "-1"})
@@ -431,7 +493,9 @@ def test_targets_without_a_spike_history_are_refused(network, model):
             nest.Connect(inputs, nest.Create(target), syn_spec={"synapse_model": model})
 
 
-@pytest.mark.parametrize(("model", "name"), [(SYMPY, "expr_depress"), (HOMEOSTATIC, "Wout")])
+@pytest.mark.parametrize(
+    ("model", "name"), [(SYMPY, "expr_depress"), (SYMPY, "arithmetic"), (HOMEOSTATIC, "Wout")]
+)
 def test_common_properties_are_refused_by_connect(network, model, name):
     nest, inputs, neurons = network(model)
     value = nest.GetDefaults(model)[name]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nest_build.rules import compile_rule, parse
+from nest_build.rules import Arithmetic, compile_rule, parse
 from nest_build.rules.codegen import VECTOR_WIDTH, generate
 from tests.nest_build.rules.strategies import (
     ANY_CONSTANTS,
@@ -46,11 +46,12 @@ def identical(one, other):
 @given(
     expressions(constants=SMALL_CONSTANTS | ANY_CONSTANTS),
     st.lists(st.tuples(*[SPECIAL_VALUES] * len(INPUTS)), min_size=1, max_size=2 * VECTOR_WIDTH + 1),
+    st.sampled_from(Arithmetic),
 )
-def test_compiled_functions_equal_the_reference(expression, points):
+def test_compiled_functions_equal_the_reference(expression, points, arithmetic):
     arrays = np.array(points).T
-    compiled = compile_rule(expression)
-    reference = expression.evaluate(*arrays)
+    compiled = compile_rule(expression, arithmetic=arithmetic)
+    reference = expression.evaluate(*arrays, arithmetic=arithmetic)
     assert identical(compiled(*arrays), reference)
     assert identical([compiled.scalar(*point) for point in points], reference)
 
@@ -109,8 +110,59 @@ def test_meaning_of_powers_and_singular_points(text, values, expected):
     assert value == pytest.approx(expected, rel=1e-15, abs=1e-15, nan_ok=True)
 
 
+@pytest.mark.parametrize(
+    ("text", "values", "expected"),
+    [
+        ("v*u", (0.0, np.inf, 0.0), 0.0),
+        ("v*u", (-np.inf, 0.0, 0.0), 0.0),
+        ("v*u", (np.nan, 0.0, 0.0), 0.0),
+        ("v*u*s", (np.nan, np.inf, 0.0), 0.0),
+        ("v*u", (np.nan, 1.0, 0.0), np.nan),
+        ("v/u", (0.0, 0.0, 0.0), 0.0),
+        ("v/u", (np.inf, np.inf, 0.0), 0.0),  # inf*(1/inf)
+        ("v/u", (np.nan, -np.inf, 0.0), -0.0),
+        ("v/u", (1.0, 0.0, 0.0), np.inf),
+        ("v/u", (-1.0, 0.0, 0.0), -np.inf),
+        ("v - u", (np.inf, np.inf, 0.0), np.nan),
+        ("v**(-2)*u", (0.0, 0.0, 0.0), 0.0),
+        ("v**u", (0.0, 0.0, 0.0), 1.0),
+        ("v**0.5*u", (-np.inf, 0.0, 0.0), 0.0),  # a complex factor
+        ("(v**0.5 - v**0.5)*u", (-4.0, np.inf, 0.0), 0.0),  # a zero that was complex
+        ("u/v**0.5", (-4.0, 0.0, 0.0), 0.0),
+        ("u/v**0.5*v**0.5", (-4.0, 3.0, 0.0), 3.0),
+        ("v*(u - u)/(s - s)", (np.inf, 1.0, 1.0), 0.0),
+        ("v*u", (-0.0, np.inf, 0.0), -0.0),  # the factor that is zero, with its sign
+        ("v*u", (0.0, -1.0, 0.0), 0.0),
+        ("v*u", (0.0, -0.0, 0.0), 0.0),
+    ],
+)
+def test_meaning_of_zero_products(text, values, expected):
+    compiled = compile_rule(parse(text, INPUTS), arithmetic=Arithmetic.ZERO_PRODUCTS)
+    assert compiled.arithmetic is Arithmetic.ZERO_PRODUCTS
+    value = compiled.scalar(*values)
+    assert value == pytest.approx(expected, rel=1e-15, abs=1e-15, nan_ok=True)
+    assert np.isnan(expected) or np.signbit(value) == np.signbit(expected)
+    # Whole vectors, and the rest.
+    points = np.repeat(np.array(values)[:, np.newaxis], VECTOR_WIDTH + 1, axis=1)
+    assert identical(compiled(*points), np.full(VECTOR_WIDTH + 1, value))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    expressions(constants=SMALL_CONSTANTS, operators="+-*"),
+    st.lists(st.tuples(*[st.floats(-3.0, 3.0)] * len(INPUTS)), min_size=1, max_size=5),
+)
+def test_finite_products_are_the_same_in_both_arithmetics(expression, points):
+    arrays = np.array(points).T
+    np.testing.assert_array_equal(
+        expression.evaluate(*arrays, arithmetic=Arithmetic.ZERO_PRODUCTS),
+        expression.evaluate(*arrays),
+    )
+
+
 def test_real_rules_are_vectorized_and_free_of_calls():
     source = generate(parse("(v - u)*s/(1 + u**2)", INPUTS))
+    assert "select" not in source
     array_function = source[source.index("define void") :]
     assert f"fdiv <{VECTOR_WIDTH} x double>" in array_function
     assert "call double @e2l" not in source
@@ -122,6 +174,17 @@ def test_a_rule_is_compiled_once_while_it_is_in_demand():
     one = compile_rule(parse("v*u + 0.125", INPUTS))
     assert compile_rule(parse("x_0*x_1 + 1.25e-1", INPUTS)) is one
     assert compile_rule(parse("v*u + 0.125", INPUTS), uniform=["v"]) is not one
+    assert compile_rule(parse("v*u + 0.125", INPUTS), arithmetic=Arithmetic.IEEE) is one
+
+
+def test_rules_of_different_arithmetic_are_kept_apart():
+    expression = parse("v*u + 0.375", INPUTS)
+    values = {}
+    for arithmetic in (*Arithmetic, *Arithmetic):
+        compiled = compile_rule(expression, arithmetic=arithmetic)
+        values.setdefault(arithmetic, []).append(compiled.scalar(0.0, np.inf, 0.0))
+    assert np.isnan(values[Arithmetic.IEEE]).all()
+    assert values[Arithmetic.ZERO_PRODUCTS] == [0.375, 0.375]
 
 
 def test_rules_are_forgotten_unless_somebody_keeps_them():
