@@ -6,10 +6,12 @@ import enum
 class Arithmetic(enum.StrEnum):
     """What becomes of a product of zero and something that is not a finite number.
 
-    The canonical form, key and fingerprint of an expression are the same in both arithmetics, and
-    so is its value, up to rounding in divisions, wherever no factor of zero meets an infinity or
-    NaN. There it depends on how the expression is written, in this arithmetic as in the other:
-    ``w/w`` at zero is 1 in canonical form, ``0*inf`` as it is written.
+    Canonical form, key and fingerprint name the expression and know of no arithmetic. Expressions
+    of one canonical form have one value, up to rounding, where nothing is divided by zero and no
+    zero has a negative power. Where that happens, the value depends on how the expression is
+    written, in both arithmetics: ``w/w`` is 1 in canonical form also where w is zero, and the pole
+    of ``-w/(w - 1)`` has the other sign than that of its canonical form ``w/(1 - w)``. Rules with
+    the same key are nevertheless the same in a simulation: that of their canonical form.
 
     Attributes
     ----------

@@ -2,9 +2,10 @@
 
 Arithmetic is IEEE double precision in the order of the tree: no fast-math, no contraction to
 fused multiply-add, so that both functions, the reference and every machine agree bit by bit in
-``+ - * /``. (The other `Arithmetic` adds a choice to products.) Values which may leave the real numbers (powers whose exponent is not a literal whole
-number) are carried as a pair; an imaginary part of exactly zero means a real number, which then
-follows the rules of real arithmetic (`nest_build.rules.reference` states them in full).
+``+ - * /``; the other `Arithmetic` has selections after products. Values which may leave the real
+numbers (powers whose exponent is not a literal whole number) are carried as a pair; an imaginary
+part of exactly zero means a real number, which then follows the rules of real arithmetic
+(`nest_build.rules.reference` states them in full).
 
 The array function is written with vector types where every operation has a vector form, so that no
 optimizing pass has to run: a rule is compiled in about one millisecond.
@@ -234,7 +235,7 @@ class _Body:
         a_ratio, b_ratio = self._op("fmul", a, ratio), self._op("fmul", b, ratio)
         real = self._select(wide, self._op("fadd", a, b_ratio), self._op("fadd", a_ratio, b))
         imag = self._select(wide, self._op("fsub", b, a_ratio), self._op("fsub", b_ratio, a))
-        is_real = self.emit(f"fcmp oeq double {d}, 0.0")
+        is_real = self._is_zero(d)
         return _Value(
             self._select(is_real, over_real.real, self._op("fdiv", real, scale)),
             self._select(

@@ -13,9 +13,9 @@ number, and operations on it involve its real part only, so that ``inf*2`` is in
   0 if the real part of b is positive, else NaN.
 
 The value of the expression is the real part of the last pair. Divisions by zero and overflow give
-infinities and NaN as IEEE 754 says; nothing is trapped. In the arithmetic of zero products, ``*`` is
-a factor of zero where it has one (the left one, if both are zero), and ``a/b`` is ``a*(1/b)``; a
-pair is zero if both of its parts are.
+infinities and NaN as IEEE 754 says; nothing is trapped. In the arithmetic of zero products, a
+product with a factor of zero is that factor (the left one, if both are zero), and ``a/b`` is
+``a*(1/b)``; a pair is zero if both of its parts are.
 """
 
 import math

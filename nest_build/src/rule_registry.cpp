@@ -107,8 +107,8 @@ e2l::RuleRegistry::compile_( const Key_& key )
 
   CompiledRule rule { nullptr, nullptr };
   std::array< char, 1024 > message {};
-  const int outcome = compiler_(
-    expression.c_str(), name_of( arithmetic ), &rule.scalar, &rule.array, message.data(), message.size() );
+  const int outcome =
+    compiler_( expression.c_str(), name_of( arithmetic ), &rule.scalar, &rule.array, message.data(), message.size() );
   if ( outcome != 0 )
   {
     message_ = "The expression \"" + expression + "\" cannot be used: " + message.data();

@@ -114,8 +114,8 @@ class CorrelationDrivenParameters(TaskParameters):
     )
     arithmetic: Arithmetic = quantity(
         Arithmetic.IEEE,
-        "How rules are evaluated: in IEEE arithmetic, in which zero times infinity is not a number, "
-        "or, as in the authors' experiments, with products that are zero if any factor is zero.",
+        "How rules are evaluated: in IEEE arithmetic, in which zero times infinity is not a "
+        "number, or, as in the authors' experiments, with products that are zero if any factor is.",
         group="Learning",
         advanced=True,
     )

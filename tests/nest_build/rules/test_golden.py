@@ -10,8 +10,8 @@ four times the bound of the rounding error, computed with the value. Left out ar
 * inputs that are not finite.
 
 That holds for SymEngine as of 2026 with IEEE arithmetic and for that of 2020 with zero products,
-there except for large arguments of the texts in `OTHERWISE_IN_2020`. Where the two differ, which is at singular points only, zero products must give what SymEngine gave
-in 2020, except for some of these texts.
+there except for large arguments of the texts in `OTHERWISE_IN_2020`. Where the two differ, zero
+products must give what SymEngine gave in 2020, except for some of these texts.
 """
 
 from pathlib import Path

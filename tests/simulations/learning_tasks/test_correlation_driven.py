@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nest_build.rules import PlasticityRule
+from nest_build.rules import Arithmetic, PlasticityRule
 from simulations import kernel
 from simulations.evaluation import evaluate_rules
 from simulations.learning_tasks import Reason, get_learning_task
@@ -25,6 +25,7 @@ from simulations.learning_tasks._correlation_driven_simulation import (
     leaky_sum,
 )
 from simulations.parameters import ParameterError
+from tests.bench.published_champions import rank_correlation
 from tests.simulations.learning_tasks.contract import LearningTaskContract
 
 pytestmark = pytest.mark.nest
@@ -74,23 +75,53 @@ def test_homeostatic_value_of_the_original_code_is_met_by_the_rule():
     assert result.value == pytest.approx(expected, rel=1e-11)
 
 
+#: Runs of the published champions by the trial in which the champion has its least value.
+CHAMPIONS = {1: (2, 3, 7, 8), 2: (14,), 4: (5, 9, 18, 19), 5: (11,), 6: (15, 17), 7: (0, 4)}
+
+
+def published_champions(runs):
+    """Return the rules of these runs and their fitness."""
+    published = {run["run"]: run for run in json.loads(PUBLISHED.read_text())["runs"]}
+    champions = [published[run] for run in runs]
+    texts = [(champion["champion_depress"], champion["champion_facilitate"])
+             for champion in champions]  # fmt: skip
+    return rules(*texts), [champion["champion_fitness"] for champion in champions]
+
+
 @pytest.mark.skipif(not PUBLISHED.exists(), reason=f"no published data at {PUBLISHED}")
-@pytest.mark.parametrize(("trial", "champions"), [(1, (3, 8)), (4, (5, 9, 18)), (6, (15, 17))])
-def test_published_fitness_of_champions_is_met(trial, champions):
-    """To a relative 1e-11, in the trial in which these champions have the least value.
+def test_champions_have_their_published_fitness_and_rank():
+    """To a relative 1e-11, each in the trial in which it has its least value.
 
     All trials of all champions are compared by ``python -m tests.bench._correlation_fidelity``.
     """
-    runs = {run["run"]: run for run in json.loads(PUBLISHED.read_text())["runs"]}
-    expressions = [
-        (runs[number]["champion_depress"], runs[number]["champion_facilitate"])
-        for number in champions
-    ]
-    results = TASK.simulate_trial(
-        rules(*expressions), PAPER.task_parameters, seed=PAPER.seed, trial=trial
-    )
-    expected = [runs[number]["champion_fitness"] for number in champions]
-    np.testing.assert_allclose([result.value for result in results], expected, rtol=1e-11)
+    values, expected = [], []
+    for trial, runs in CHAMPIONS.items():
+        champions, fitness = published_champions(runs)
+        results = TASK.simulate_trial(
+            champions, PAPER.task_parameters, seed=PAPER.seed, trial=trial
+        )
+        values += [result.value for result in results]
+        expected += fitness
+    np.testing.assert_allclose(values, expected, rtol=1e-11)
+    assert rank_correlation(values, expected) == pytest.approx(1.0, abs=1e-12)
+
+
+@pytest.mark.skipif(not PUBLISHED.exists(), reason=f"no published data at {PUBLISHED}")
+def test_champions_through_infinity_need_the_arithmetic_of_the_paper():
+    (_, normal, infinite, _), expected = published_champions(CHAMPIONS[1])
+    ieee = PAPER.task_parameters.with_changes({"arithmetic": "ieee"})
+    results = TASK.simulate_trial((normal, infinite), ieee, seed=PAPER.seed, trial=1)
+    assert results[0].value == pytest.approx(expected[1], rel=1e-11)
+    assert results[1].value != pytest.approx(expected[2], rel=0.01)
+
+
+def test_arithmetic_is_that_of_the_authors_in_the_preset_paper_only():
+    assert {name: preset.task_parameters.arithmetic for name, preset in TASK.presets.items()} == {
+        "demo": Arithmetic.IEEE,
+        "paper": Arithmetic.ZERO_PRODUCTS,
+    }
+    assert TASK.parameters_type().arithmetic is Arithmetic.IEEE
+    assert VALIDATION.to_mapping()["arithmetic"] == "zero_products"
 
 
 # ------------------------------------------------------------------ inputs
@@ -327,6 +358,7 @@ def test_extremes_are_simulated():
         ({"w_max_mv": 0.0}, "w_max_mv", "greater"),
         ({"learning_rate": float("nan")}, "learning_rate", "finite"),
         ({"initial_weights": "both"}, "initial_weights", "drawn"),
+        ({"arithmetic": "exact"}, "arithmetic", "zero_products"),
         ({"no_such_parameter": 1}, "no_such_parameter", "no such parameter"),
     ],
 )
