@@ -9,8 +9,7 @@ class Arithmetic(enum.StrEnum):
     Canonical form, key and fingerprint name the expression and know of no arithmetic. Expressions
     of one canonical form have one value, up to rounding, where nothing is divided by zero and no
     zero has a negative power. Where that happens, the value depends on how the expression is
-    written, in both arithmetics: ``w/w`` is 1 in canonical form also where w is zero, and the pole
-    of ``-w/(w - 1)`` has the other sign than that of its canonical form ``w/(1 - w)``. Rules with
+    written, in both arithmetics: ``w/w`` is 1 in canonical form also where w is zero. Rules with
     the same key are nevertheless the same in a simulation: that of their canonical form.
 
     Attributes

@@ -8,9 +8,8 @@ Constants are exact fractions (``0.1`` is 1/10), so nothing is rounded on the wa
 * order and signs are ours: SymEngine's order depends on hashes.
 
 Whatever would leave the exact and small (``10**10**8``, ``1/0``, the square root of -1) keeps the
-expression as it was written: a rule is simplified safely or not at all. Still, the values at
-singular points are not kept: ``x/x`` becomes 1, and ``-x/(x - 1)`` becomes ``x/(1 - x)``, whose
-pole has the other sign.
+expression as it was written: a rule is simplified safely or not at all. Still, not all values at
+singular points are kept: ``x/x`` becomes 1.
 """
 
 from collections.abc import Sequence

@@ -183,7 +183,8 @@ def _signed_tree(term: _Term) -> Node:
         is_below = isinstance(exponent, se.Number) and to_fraction(exponent) < 0
         if is_below:
             exponent = -exponent
-        takes_sign = base.is_Add and exponent == 1
+        # Not below: the pole of -w/(w - 1) would get the other sign.
+        takes_sign = base.is_Add and exponent == 1 and not is_below
         if takes_sign and coefficient < 0:
             coefficient = -coefficient
             base = se.Add(*(-part for part in base.args))

@@ -27,6 +27,7 @@ from nest_build.rules.arithmetic import Arithmetic
 from nest_build.rules.language import Expression
 from nest_build.rules.tree import (
     LARGEST_MULTIPLIED_EXPONENT,
+    Binary,
     Input,
     Neg,
     Node,
@@ -75,7 +76,8 @@ def _evaluate(node: Node, inputs: list[np.ndarray], arithmetic: Arithmetic) -> P
         return inputs[node.index], _ZERO
     if isinstance(node, Neg):
         real, imag = _evaluate(node.operand, inputs, arithmetic)
-        return -real, -imag
+        # What is real by construction has no imaginary part whose sign could turn.
+        return -real, _ZERO if _is_real(node.operand) else -imag
     left = _evaluate(node.left, inputs, arithmetic)
     if node.operator == "**":
         exponent = integer_exponent(node.right)
@@ -89,6 +91,16 @@ def _evaluate(node: Node, inputs: list[np.ndarray], arithmetic: Arithmetic) -> P
         return left[0] - right[0], left[1] - right[1]
     operation = _multiply if node.operator == "*" else _divide
     return operation(left, right, arithmetic)
+
+
+def _is_real(node: Node) -> bool:
+    """Whether a value is real whatever the inputs are: no power but by a whole number."""
+    if isinstance(node, Neg):
+        return _is_real(node.operand)
+    if isinstance(node, Binary):
+        is_whole = node.operator != "**" or integer_exponent(node.right) is not None
+        return is_whole and _is_real(node.left) and _is_real(node.right)
+    return True
 
 
 def _multiply(left: Pair, right: Pair, arithmetic: Arithmetic) -> Pair:

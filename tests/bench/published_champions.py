@@ -1,16 +1,11 @@
 """Every champion of the published runs, evaluated with the paper's parameters and seed, beside the
-fitness that the authors published (`../shared/published`). The fourteen champions of the
-correlation-driven runs are met to the last digits. Three of them, those of the runs 2, 4 and 7, owe
-that to the arithmetic of the paper's parameters, in which a product with a factor of zero is zero,
-as it was in the authors' symbolic library: their weights pass through infinity and 0/0, which IEEE
-arithmetic makes NaN. Rules are simulated as they were published. In the canonical form, in which
-experiments simulate them, the champions 2 and 7 have poles of the other sign (`-w/(w - 1)` becomes
-`w/(1 - w)`) and another fitness. Those of the reward-driven runs are means over ten repetitions
-with another escape noise and other connections; the published ten of `E*(R - 1)` have a standard
-error of 25. Of the error-driven runs, the published values of the validation are met to the last
-digits (that is a test), but the fitness in the evolution is not: rules that follow the teacher well
-are six to nine percent better here, for a reason that is not known. Their ranks are the same but
-for three rules whose published values are within 0.3 percent. The rank correlation (Spearman's; the
+fitness that the authors published (`../shared/published`), in the canonical form in which experiments
+simulate them. Those of the error-driven and of the correlation-driven runs are met to the last
+digits. Three of the latter, those of the runs 2, 4 and 7, owe that to the arithmetic of the paper's
+parameters, in which a product with a factor of zero is zero, as it was in the authors' symbolic
+library: their weights pass through infinity and 0/0, which IEEE arithmetic makes NaN. Those of the
+reward-driven runs are means over ten repetitions with another escape noise and other connections;
+the published ten of `E*(R - 1)` have a standard error of 25. The rank correlation (Spearman's; the
 same rule from several runs counts as a tie) says whether rules are ranked as in the paper. Nothing
 is measured where the published results are not at hand."""
 
@@ -51,7 +46,7 @@ def rows() -> Iterator[Row]:
         task = get_learning_task(name)
         preset = task.presets["paper"]
         rules = [
-            PlasticityRule.parse(task.signature, [run[branch] for branch in branches])
+            PlasticityRule.parse(task.signature, [run[branch] for branch in branches]).canonical()
             for run in champions
         ]
         evaluations = evaluate_rules(task, rules, preset.task_parameters, seed=preset.seed)
