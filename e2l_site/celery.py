@@ -4,13 +4,41 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
+from typing import Any
 
 from celery import Celery
-from celery.signals import worker_process_init, worker_process_shutdown
+from celery.app.amqp import AMQP
+from celery.signals import (
+    worker_init,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_shutting_down,
+)
+from kombu import Connection
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "e2l_site.settings")
 
-app = Celery("e2l_site")
+#: Longest time between two attempts of a worker to reach the broker, in s.
+_LONGEST_PAUSE_S = 5.0
+
+
+class _SteadyConnection(Connection):
+    """Looks for a broker that is away as often after an hour as after a minute.
+
+    Celery waits up to 30 s between two attempts and has no setting for it.
+    """
+
+    def ensure_connection(self, *args: Any, **options: Any) -> Connection:
+        options.setdefault("interval_max", _LONGEST_PAUSE_S)
+        return super().ensure_connection(*args, **options)
+
+
+class _SteadyAMQP(AMQP):
+    Connection = _SteadyConnection
+
+
+app = Celery("e2l_site", amqp=_SteadyAMQP)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.update(
     accept_content=["json"],
@@ -32,13 +60,37 @@ app.conf.update(
 app.autodiscover_tasks()
 
 
+@worker_init.connect
+def prepare(**_: object) -> None:
+    """Make what this worker shares with its children."""
+    from evolution.services import closing
+
+    closing.prepare()
+
+
+@worker_shutting_down.connect
+def close(**_: object) -> None:
+    """Let the children end after their trial; those that do not may be killed for it."""
+    from billiard import active_children
+
+    from evolution.services import closing, workers
+
+    closing.begin()
+    pids = [child.pid for child in active_children()]
+    # This is called by a signal: the database may be slow to answer.
+    threading.Thread(target=workers.blame_nobody, args=(pids,), daemon=True).start()
+
+
 @worker_process_init.connect
 def warm_up(**_: object) -> None:
     """Load the simulator in each child, never before the fork: NEST is one kernel per process."""
     from evolution.services import watchdog, workers
+    from evolution.services.couriers import CeleryCourier
     from evolution.services.simulator import load_simulator
 
-    watchdog.arm()
+    watchdog.arm(workers.process_name())
+    # This child may have taken the place of one that was killed.
+    workers.free_claims_of_the_dead(CeleryCourier())
     try:
         load_simulator()
     except Exception:
@@ -50,6 +102,7 @@ def warm_up(**_: object) -> None:
 @worker_process_shutdown.connect
 def leave(**_: object) -> None:
     """Tell that this child is gone; one that is killed is missed some time later."""
-    from evolution.services import workers
+    from evolution.services import watchdog, workers
 
+    watchdog.disarm(workers.process_name())
     workers.leave(workers.own_name())

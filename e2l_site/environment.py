@@ -99,6 +99,8 @@ def read_database(default_path: Path, test_path: Path) -> dict[str, Any]:
         database["TEST"] = {"NAME": str(test_path)}
     else:
         database["OPTIONS"] = {**_POSTGRESQL_OPTIONS, **database.get("OPTIONS", {})}
+        # Else the pool hands out connections that a restart of the server has cut.
+        database["CONN_HEALTH_CHECKS"] = True
     return database
 
 

@@ -28,7 +28,7 @@ class EvaluationContext(models.Model):
 
 
 def _free(worker: str, prefix: str = "") -> Q:
-    """Return the condition that nobody alive but ``worker`` holds an evaluation.
+    """Return the condition that nobody alive but ``worker`` itself holds an evaluation.
 
     The database's clock decides, so that workers whose clocks differ agree. A lease that ends
     later than any lease can was given before the clock was set back.
@@ -46,7 +46,7 @@ class EvaluationQuerySet(models.QuerySet["Evaluation"]):
     """Phrases for choosing evaluations."""
 
     def free(self, worker: str) -> EvaluationQuerySet:
-        """Evaluations that no living worker holds, or that ``worker`` held before it was lost."""
+        """Evaluations that no living worker but ``worker`` holds."""
         return self.filter(_free(worker))
 
     def claimed_by_worker(self, worker: str) -> EvaluationQuerySet:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Protocol
 
 from evolution.models import Worker
@@ -25,18 +26,26 @@ class CeleryCourier:
     Messages that wait already serve as well as new ones, so there are never many.
     """
 
+    #: While the broker is away nobody waits for it more often than this, in s.
+    PAUSE_S = 2.0
+    _tried_in_vain_at = -PAUSE_S
+
     def wake(self, n_workers: int) -> None:
+        now = time.monotonic()
+        if now - CeleryCourier._tried_in_vain_at < self.PAUSE_S:
+            return
         try:
             n_waiting = messages_waiting()
             for _ in range(min(n_workers, max(1, Worker.objects.alive().count()) - n_waiting)):
                 self._send()
-        except Exception:
-            logger.exception("Workers could not be asked; the sweeper will try again")
+        except Exception as error:
+            CeleryCourier._tried_in_vain_at = time.monotonic()
+            logger.warning("Workers could not be asked; the sweeper will try again: %s", error)
 
     def _send(self) -> None:
         from evolution.tasks import work
 
-        work.delay()
+        work.apply_async(retry=False)
 
 
 class SilentCourier:
@@ -52,4 +61,8 @@ def messages_waiting() -> int:
 
     with current_app.connection_or_acquire() as connection:
         queue = current_app.conf.task_default_queue
-        return connection.default_channel._size(queue)
+        try:
+            return connection.default_channel.queue_declare(queue, passive=True).message_count
+        except connection.channel_errors:
+            # Redis knows no empty queues.
+            return 0

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Case, F, FilteredRelation, Q, Value, When
-from django.db.models.functions import Now
+from django.db.models.functions import Concat, Now
 
 from evolution.enums import EvaluationState
 from evolution.models import Demand, Evaluation, EvaluationContext, Rule
@@ -257,8 +257,7 @@ def claim(
     signature : RuleSignature
         Of the experiment's learning task.
     worker : str
-        Name of the claims. A message that is delivered again after its worker was lost carries
-        the same name and takes the claims over at once.
+        Name of the claims, which nobody else has.
     batch_size : callable
         Given the number of open evaluations, how many to claim.
     time_limit_s : callable
@@ -332,28 +331,85 @@ def claim(
 
 
 def give_up(evaluation_ids: Iterable[int], worker: str) -> None:
-    """Record that rules never got a result: each of their workers was lost."""
+    """Record that rules never got a result: each of their workers was lost.
+
+    A worker that is silent because a simulation holds the interpreter may still have a result,
+    until its deadline.
+    """
     lost = Evaluation.objects.filter(
         pk__in=list(evaluation_ids), attempts__gte=MAX_ATTEMPTS, reason=""
     ).free(worker)
     common = {"state": EvaluationState.DONE, "lease_expires_at": None}
     lost.filter(deadline_at__lt=Now()).update(
         reason=Reason.TIME_LIMIT,
-        detail=f"{MAX_ATTEMPTS} workers were busy with this rule until the time limit.",
+        detail=_before_detail(
+            f"{MAX_ATTEMPTS} workers had no result of this rule within the time limit."
+        ),
         **common,
     )
-    lost.update(
+    lost.filter(deadline_at__isnull=True).update(
         reason=Reason.CRASH,
-        detail=f"{MAX_ATTEMPTS} workers were lost while they simulated this rule.",
+        detail=_before_detail(f"{MAX_ATTEMPTS} workers were lost while they simulated this rule."),
         **common,
     )
 
 
-def renew_leases(claims: Iterable[Claim], worker: str) -> None:
-    """Tell everybody that the worker which holds the claims is alive."""
+def _before_detail(sentence: str) -> Concat:
+    return Concat(Value(f"{sentence}\n\n"), F("detail"))
+
+
+def claimants() -> list[str]:
+    """Return the names of all workers that hold claims."""
+    claimed = Evaluation.objects.filter(state=EvaluationState.CLAIMED)
+    return list(claimed.values_list("claimed_by", flat=True).distinct())
+
+
+def free_claims_of_the_dead(worker: str, *, is_timeout: bool | None, detail: str) -> int:
+    """Give back what a worker holds that has certainly ended; return how many claims it was.
+
+    Parameters
+    ----------
+    is_timeout : bool or None
+        Whether the time limit has ended it; None if that is not known.
+    detail : str
+        For operators.
+    """
+    lost = Evaluation.objects.all().claimed_by_worker(worker)
+    if is_timeout:
+        lost.filter(deadline_at__gt=Now()).update(deadline_at=Now())
+    elif is_timeout is not None:
+        lost.update(deadline_at=None)
+    else:
+        # Within its time limit it did not end by itself.
+        lost.filter(deadline_at__gt=Now()).update(deadline_at=None)
+    return lost.update(
+        state=EvaluationState.PENDING, claimed_by="", lease_expires_at=None, detail=detail
+    )
+
+
+def blame_nobody(is_ending: Callable[[str], bool]) -> None:
+    """Note that workers which were told to end, and are killed if they do not, are no sign of
+    bad rules."""
+    names = [name for name in claimants() if is_ending(name)]
+    Evaluation.objects.filter(
+        state=EvaluationState.CLAIMED, claimed_by__in=names, attempts__gt=0
+    ).update(attempts=F("attempts") - 1)
+
+
+def renew_leases(claims: Iterable[Claim], worker: str, time_left_s: float) -> None:
+    """Tell everybody that the worker which holds the claims is alive.
+
+    Parameters
+    ----------
+    time_left_s : float
+        Time until the worker gives up the trial that it is in.
+    """
     Evaluation.objects.filter(pk__in=[claim.evaluation_id for claim in claims]).claimed_by_worker(
         worker
-    ).update(lease_expires_at=Now() + timedelta(seconds=LEASE_S))
+    ).update(
+        lease_expires_at=Now() + timedelta(seconds=LEASE_S),
+        deadline_at=Now() + timedelta(seconds=time_left_s),
+    )
 
 
 def release(
@@ -376,17 +432,17 @@ def release(
     if detail:
         changes["detail"] = detail
     if not count_attempt:
-        changes["attempts"] = F("attempts") - 1
+        changes["attempts"] = Case(When(attempts__gt=0, then=F("attempts") - 1), default=0)
     Evaluation.objects.filter(pk__in=list(evaluation_ids)).claimed_by_worker(worker).update(
         **changes
     )
 
 
 def record(results: Mapping[int, Result], worker: str) -> None:
-    """Write results by id of the evaluation, in one statement.
+    """Write results by id of the evaluation, in one statement if the worker still holds all claims.
 
-    A result that comes after the claim was lost is dropped: the worker that took over finds
-    the same values.
+    Values that come after a claim was lost are welcome where they are more than is known: the
+    worker that took over finds the same ones, and need not.
     """
     columns = {
         evaluation_id: {
@@ -404,7 +460,23 @@ def record(results: Mapping[int, Result], worker: str) -> None:
     }
     changes = {name: _by_id(columns, name) for name in next(iter(columns.values()))}
     changes["seconds"] = F("seconds") + changes["seconds"]
-    Evaluation.objects.filter(pk__in=columns).claimed_by_worker(worker).update(**changes)
+    n_written = (
+        Evaluation.objects.filter(pk__in=columns).claimed_by_worker(worker).update(**changes)
+    )
+    if n_written == len(results):
+        return
+    for evaluation_id, result in results.items():
+        if result.is_final and not result.reason:
+            Evaluation.objects.filter(
+                pk=evaluation_id, n_trials_done__lt=len(result.trials), reason=""
+            ).exclude(claimed_by=worker).update(
+                trials=list(result.trials),
+                n_trials_done=len(result.trials),
+                worst=min(result.trials),
+                seconds=F("seconds") + result.seconds,
+                attempts=0,
+                state=EvaluationState.DONE,
+            )
 
 
 def _by_id(columns: Mapping[int, Mapping[str, Any]], name: str) -> Any:

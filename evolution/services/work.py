@@ -20,7 +20,7 @@ from django.db.models.functions import Now
 
 from evolution.models import Experiment, Worker
 from evolution.models.evaluation import LEASE_S
-from evolution.services import endings, evaluations, watchdog, workers
+from evolution.services import closing, endings, evaluations, watchdog, workers
 from evolution.services.evaluations import MAX_ATTEMPTS, Claim, Claims, Result
 from evolution.services.generations import Step, advance
 from evolution.services.setups import load_setup
@@ -44,6 +44,7 @@ HOP_S = 0.02
 #: Results are written at least so often, so that a lost worker has not worked in vain for long.
 RECORD_INTERVAL_S = 1.0
 _LONGEST_PAUSE_S = 2.0
+_DEADLINE_MARGIN_S = 0.5
 _DETAIL_LENGTH = 10_000
 
 
@@ -65,8 +66,7 @@ def work(
     Parameters
     ----------
     worker : str
-        Name of this worker's claims. A message that is delivered again after its worker was
-        lost carries the same name and takes the claims over at once.
+        Name of this worker's claims: see :func:`evolution.services.workers.claim_name`.
     courier : Courier
     slice_s : float
         Time after which to hand over, in s.
@@ -82,7 +82,21 @@ def work(
     bool
         False if there was nothing to do.
     """
-    deadline = time.monotonic() + slice_s
+    try:
+        return _work(worker, courier, time.monotonic() + slice_s, n_workers, experiment_id, name)
+    finally:
+        if name is not None:
+            workers.rest(name)
+
+
+def _work(
+    worker: str,
+    courier: Courier,
+    deadline: float,
+    n_workers: int | None,
+    experiment_id: int | None,
+    name: str | None,
+) -> bool:
     has_worked = False
     in_vain: set[int] = set()
     while True:
@@ -100,12 +114,10 @@ def work(
         else:
             # Others were faster.
             in_vain.add(chosen)
-        if time.monotonic() >= deadline:
+        if time.monotonic() >= deadline or closing.has_begun():
             if has_worked:
                 courier.wake(1)
             break
-    if name is not None:
-        workers.report(name, is_busy=False)
     return has_worked
 
 
@@ -171,6 +183,8 @@ class _Slice:
         self._courier = courier
         self._name = name
         self._n_workers = _workers_per_experiment() if n_workers is None else n_workers
+        #: When the trial that is simulated now is given up, by the monotonic clock.
+        self._give_up_at = 0.0
 
     def work(self, deadline: float) -> bool:
         """Work until the deadline or until nothing is left; return whether there was anything."""
@@ -180,7 +194,7 @@ class _Slice:
         while True:
             for run_id in run_ids:
                 has_worked |= self._advance(run_id, deadline)
-            if has_worked and time.monotonic() >= deadline:
+            if has_worked and (time.monotonic() >= deadline or closing.has_begun()):
                 return True
             claims = self._claim()
             if not claims:
@@ -235,17 +249,25 @@ class _Slice:
     def _evaluate(self, claims: list[Claim]) -> None:
         """Simulate what is claimed, and record or release it."""
         unfinished = {claim.evaluation_id for claim in claims}
+        self._give_up_at = time.monotonic() + self._time_limit_s(len(claims))
         try:
             with workers.pulse(lambda: self._beat(claims), LEASE_S / 3):
                 for trials, group in groupby(sorted(claims, key=_trials), key=_trials):
                     self._simulate(list(group), range(*trials), unfinished)
+                    if closing.has_begun():
+                        break
         except BaseException:
             # The machine, a person or a deadline is to blame, not the rules.
             evaluations.release(unfinished, self._worker, count_attempt=False)
             raise
+        if closing.has_begun() and unfinished:
+            evaluations.release(unfinished, self._worker, count_attempt=False)
+            self._courier.wake(1)
 
     def _beat(self, claims: list[Claim]) -> None:
-        evaluations.renew_leases(claims, self._worker)
+        # So much less that the deadline has passed when the watchdog has ended this process.
+        time_left_s = self._give_up_at - time.monotonic() - _DEADLINE_MARGIN_S
+        evaluations.renew_leases(claims, self._worker, time_left_s)
         if self._name is not None:
             workers.report(self._name, is_busy=True)
 
@@ -263,12 +285,17 @@ class _Slice:
         )
         try:
             while True:
-                with watchdog.watch(self._time_limit_s(len(claims))):
+                limit_s = self._time_limit_s(len(claims))
+                self._give_up_at = time.monotonic() + limit_s
+                with watchdog.watch(limit_s):
                     known = next(simulation, None)
                 if known is None:
                     break
                 settled = book.enter(known)
                 unfinished -= settled
+                if closing.has_begun():
+                    book.keep()
+                    break
                 if settled and unfinished and self._n_workers > 1:
                     # Somebody else could go on with the runs that wait for these.
                     self._courier.wake(1)
@@ -333,6 +360,10 @@ class _Book:
     def _suffices(self, claim: Claim, evaluation: Evaluation) -> bool:
         n_trials = len(claim.trials) + len(evaluation.trials)
         return bool(evaluation.reason or evaluation.is_pruned or n_trials >= claim.want.n_trials)
+
+    def keep(self) -> None:
+        """Record what is known of the rules that are not settled: nobody goes on here."""
+        self._record([index for index, done in enumerate(self._is_settled) if not done])
 
     def _record(self, indices: Iterable[int]) -> None:
         results = {self._claims[index].evaluation_id: self._result(index) for index in indices}

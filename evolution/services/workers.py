@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import platform
 import threading
-from contextlib import contextmanager
+import uuid
+from contextlib import contextmanager, suppress
 from datetime import timedelta
+from functools import cache
 from typing import TYPE_CHECKING
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connection
-from django.db.models import Exists, F, OuterRef
+from django.db import Error, InterfaceError, OperationalError, connection
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
 from evolution.models import Demand, Experiment, Run, Worker
 from evolution.models.worker import SILENCE_S
+from evolution.services import evaluations, watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from django.db.models import QuerySet
 
@@ -30,11 +34,87 @@ logger = logging.getLogger(__name__)
 TRANSIENT_ERRORS = (OperationalError, InterfaceError)
 #: Time between two signs of life of a worker that waits.
 IDLE_PULSE_S = SILENCE_S / 3
+_DETAIL_LENGTH = 10_000
+# What the workers of this process do, also where the database could not be told: each sign of
+# life tells it again.
+_told: dict[str, dict[str, object]] = {}
 
 
 def own_name() -> str:
     """Return the name of this process and thread among all workers."""
     return f"{platform.node()[:60]}:{os.getpid()}:{threading.get_native_id()}"
+
+
+@cache
+def _host() -> str:
+    """Return a short name of the computer, or container, in which process ids mean the same."""
+    parts = [platform.node()]
+    with suppress(OSError):
+        parts.append(os.readlink("/proc/self/ns/pid"))
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]
+
+
+def claim_name() -> str:
+    """Return a name for claims that nobody else has and that tells the process."""
+    return f"{uuid.uuid4().hex} {process_name()}"
+
+
+def process_name() -> str:
+    """Return the name of this process among all that the computer has had."""
+    return f"{_host()}:{os.getpid()}"
+
+
+def _has_ended(process: str) -> bool:
+    """Tell whether a process has certainly ended."""
+    host, _, pid = process.partition(":")
+    if host != _host() or not pid.isdecimal():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return False
+
+
+def free_claims_of_the_dead(courier: Courier) -> None:
+    """Give back what processes of this computer held that have been killed, and tell others."""
+    try:
+        n_freed = sum(_free_if_dead(name) for name in evaluations.claimants())
+    except Error as error:
+        # Their leases end by themselves.
+        logger.warning("Claims of processes that have ended could not be freed: %s", error)
+        return
+    if n_freed:
+        courier.wake(n_freed)
+
+
+def _free_if_dead(name: str) -> int:
+    process = name.partition(" ")[2]
+    if not _has_ended(process):
+        return 0
+    words = watchdog.last_words(process)
+    if words:
+        logger.warning("The last words of the worker %s:\n%s", process, words)
+    n_freed = evaluations.free_claims_of_the_dead(
+        name,
+        is_timeout=None if words is None else watchdog.is_timeout(words),
+        detail=(words or "")[:_DETAIL_LENGTH],
+    )
+    watchdog.disarm(process)
+    return n_freed
+
+
+def blame_nobody(process_ids: Iterable[int]) -> None:
+    """Note that processes which are about to be ended are no sign of bad rules."""
+    endings = tuple(f" {_host()}:{pid}" for pid in process_ids)
+    try:
+        evaluations.blame_nobody(lambda name: name.endswith(endings))
+    except Error as error:
+        logger.warning("It could not be noted that workers end: %s", error)
+    finally:
+        connection.close()
 
 
 def report(name: str, *, is_busy: bool | None = None, experiment_id: int | None = None) -> None:
@@ -47,7 +127,7 @@ def report(name: str, *, is_busy: bool | None = None, experiment_id: int | None 
     experiment_id : int, optional
         What it works on; by default as before.
     """
-    changes: dict[str, object] = {}
+    changes = _told.setdefault(name, {})
     if is_busy is not None:
         changes["is_busy"] = is_busy
     if experiment_id is not None:
@@ -58,13 +138,19 @@ def report(name: str, *, is_busy: bool | None = None, experiment_id: int | None 
 
 def leave(name: str) -> None:
     """Tell that a worker has gone."""
+    _told.pop(name, None)
     Worker.objects.filter(name=name).delete()
+
+
+def rest(name: str) -> None:
+    """Tell that a worker waits; if the database cannot be told now it is with the next pulse."""
+    _beat_safely(lambda: report(name, is_busy=False))
 
 
 def stay() -> None:
     """Tell that this worker process is there, now and as long as it lives."""
     name = own_name()
-    _beat_safely(lambda: report(name, is_busy=False))
+    rest(name)
     thread = threading.Thread(
         target=_pulsate,
         args=(lambda: report(name), IDLE_PULSE_S, threading.Event()),
@@ -92,13 +178,14 @@ def pulse(beat: Callable[[], None], interval_s: float) -> Iterator[None]:
 def _pulsate(beat: Callable[[], None], interval_s: float, is_over: threading.Event) -> None:
     while not is_over.wait(interval_s):
         _beat_safely(beat)
-        connection.close()
+        with suppress(Error):
+            connection.close()
 
 
 def _beat_safely(beat: Callable[[], None]) -> None:
     try:
         beat()
-    except DatabaseError as error:
+    except Error as error:
         logger.warning("A sign of life could not be given: %s", error)
 
 
@@ -124,11 +211,16 @@ def experiments_with_work(worker: str) -> QuerySet[Experiment]:
 
 def sweep(courier: Courier) -> int:
     """Ask for workers where a message or a worker was lost; return how many experiments wait."""
-    Worker.objects.filter(heard_at__lt=Now() - timedelta(seconds=20 * SILENCE_S)).delete()
+    silence = timedelta(seconds=2 * SILENCE_S)
+    # A clock that was set back leaves rows from the future.
+    Worker.objects.filter(
+        Q(heard_at__lt=Now() - silence) | Q(heard_at__gt=Now() + silence)
+    ).delete()
     n_waiting = experiments_with_work("sweeper").count()
     if n_waiting:
         n_busy = Worker.objects.alive().filter(is_busy=True).count()
         n_idle = Worker.objects.idle().count()
-        # Whoever is busy looks for work afterwards; messages on top would only pile up.
-        courier.wake(n_idle if n_busy or n_idle else n_waiting)
+        # Whoever is busy looks for work afterwards. But a worker may have been lost while it was:
+        # one message is sent in any case.
+        courier.wake(max(1, n_idle if n_busy or n_idle else n_waiting))
     return n_waiting

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 import time
-import uuid
 from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -185,10 +184,9 @@ def _no_news_of_pages() -> Iterator[None]:
 
 
 def _inline_work(experiment: Any, courier: Any) -> Callable[[], None]:
-    from evolution.services import work
+    from evolution.services import work, workers
 
-    # Claims are told apart by their worker's name: each process needs one of its own.
-    worker = f"inline {uuid.uuid4()}"
+    worker = workers.claim_name()
 
     def work_for_a_while() -> None:
         has_worked = work.work(

@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
 logger = logging.getLogger(__name__)
 
-INTERVAL_S = 10.0
+#: A lease, this and the way to a worker are less than the 30 s in which a run goes on.
+INTERVAL_S = 5.0
 
 
 class Command(BaseCommand):
@@ -47,6 +49,9 @@ class Command(BaseCommand):
 
         try:
             sweep(CeleryCourier())
-        except DatabaseError as error:
+        except Error as error:
             logger.warning("The database does not answer: %s", error)
-            connection.close()
+        finally:
+            # Each sweep begins with a connection that works.
+            with suppress(Error):
+                connection.close()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -171,19 +172,83 @@ def test_the_claim_of_a_lost_worker_is_taken_over(
     assert taken.attempts == 2
 
 
-def test_a_redelivered_message_takes_its_own_claims_over_at_once(
+def test_what_the_dead_held_is_free_at_once(
+    experiment: Experiment, context: EvaluationContext
+) -> None:
+    ask(experiment, context, "v", "u", "s")
+    claim(experiment, "dead", batch_size=2)
+    claim(experiment, "alive")
+    assert evaluations.free_claims_of_the_dead("dead", is_timeout=None, detail="") == 2
+    assert Evaluation.objects.claimed_by_worker("alive").count() == 1
+    (taken,) = claim(experiment, "other")
+    assert taken.attempts == 2
+
+
+@pytest.mark.parametrize(
+    ("is_timeout", "is_late", "reason"),
+    [
+        (False, False, "crash"),
+        (False, True, "crash"),
+        (True, False, "time limit"),
+        (None, False, "crash"),
+        (None, True, "time limit"),
+    ],
+)
+def test_the_reason_is_how_the_last_process_ended(
+    experiment: Experiment,
+    context: EvaluationContext,
+    is_timeout: bool | None,
+    is_late: bool,
+    reason: str,
+) -> None:
+    ask(experiment, context, "v")
+    for _ in range(evaluations.MAX_ATTEMPTS):
+        assert len(claim(experiment, "dead")) == 1
+        if is_late:
+            Evaluation.objects.update(deadline_at=timezone.now() - timedelta(seconds=1))
+        evaluations.free_claims_of_the_dead("dead", is_timeout=is_timeout, detail="Traceback")
+    time.sleep(0.01)
+    assert claim(experiment, "other") == []
+    evaluation = Evaluation.objects.get()
+    assert evaluation.reason == reason
+    assert evaluation.detail.startswith("2 workers")
+    assert evaluation.detail.endswith("Traceback")
+
+
+def test_a_silent_worker_has_time_until_its_deadline(
+    experiment: Experiment, context: EvaluationContext
+) -> None:
+    """A simulation that holds the interpreter lets no sign of life through."""
+    (evaluation,) = ask(experiment, context, "v")
+    claim(experiment, "first")
+    expire_leases()
+    claims = claim(experiment, "second")
+    expire_leases()
+    assert claim(experiment, "third") == []
+    evaluations.renew_leases(claims, "second", time_left_s=-1.0)
+    expire_leases()
+    assert claim(experiment, "third") == []
+    evaluation.refresh_from_db()
+    assert (evaluation.reason, evaluation.state) == ("time limit", EvaluationState.DONE)
+
+
+def test_nobody_is_blamed_for_the_end_of_a_worker_that_was_told_to_end(
     experiment: Experiment, context: EvaluationContext
 ) -> None:
     ask(experiment, context, "v")
-    claim(experiment, "message 1")
-    assert len(claim(experiment, "message 1")) == 1
+    for _ in range(5):
+        assert len(claim(experiment, "told")) == 1
+        evaluations.blame_nobody(lambda name: name == "told")
+        evaluations.free_claims_of_the_dead("told", is_timeout=False, detail="")
+    evaluations.release([Evaluation.objects.get().pk], "told", count_attempt=False)
+    assert Evaluation.objects.get().attempts == 0
 
 
 def test_a_renewed_lease_is_kept(experiment: Experiment, context: EvaluationContext) -> None:
     ask(experiment, context, "v")
     claims = claim(experiment, "first")
     expire_leases()
-    evaluations.renew_leases(claims, "first")
+    evaluations.renew_leases(claims, "first", time_left_s=60.0)
     assert claim(experiment, "second") == []
 
 
@@ -230,17 +295,26 @@ def test_a_bound_settles_a_demand(
     assert len(claim(experiment, "worker")) == (0 if is_settled else 1)
 
 
-def test_results_of_a_worker_that_lost_its_claim_are_dropped(
+def test_values_of_a_worker_that_lost_its_claim_are_kept(
     experiment: Experiment, context: EvaluationContext
 ) -> None:
-    (evaluation,) = ask(experiment, context, "v")
+    late, failed = ask(experiment, context, "v", "u")
     claim(experiment, "slow")
     expire_leases()
-    claim(experiment, "fast")
-    evaluations.record({evaluation.pk: done(1.0, 1.0, 1.0)}, "slow")
-    assert Evaluation.objects.get().state == EvaluationState.CLAIMED
-    evaluations.record({evaluation.pk: done(2.0, 2.0, 2.0)}, "fast")
-    assert Evaluation.objects.get().trials == [2.0, 2.0, 2.0]
+    while claim(experiment, "fast"):
+        pass
+    evaluations.record({late.pk: done(1.0, 2.0, 3.0), failed.pk: done(reason="error")}, "slow")
+    late.refresh_from_db()
+    failed.refresh_from_db()
+    assert (late.trials, late.state, late.attempts) == ([1.0, 2.0, 3.0], EvaluationState.DONE, 0)
+    # What failed for one may succeed for the other.
+    assert (failed.reason, failed.state) == ("", EvaluationState.CLAIMED)
+    evaluations.record({late.pk: Result((1.0, 2.0), "", "", 0.0, is_final=False)}, "fast")
+    evaluations.record({late.pk: done(1.0, 2.0), failed.pk: done(5.0)}, "fast")
+    late.refresh_from_db()
+    failed.refresh_from_db()
+    assert late.trials == [1.0, 2.0, 3.0]
+    assert failed.trials == [5.0]
 
 
 def test_more_trials_extend_what_is_known(

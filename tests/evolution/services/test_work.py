@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import subprocess
 import threading
+import uuid
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -11,7 +13,7 @@ from django.utils import timezone
 
 from evolution.enums import EvaluationState, ExperimentState, StopReason
 from evolution.models import Evaluation, Experiment, Run, Worker
-from evolution.services import control, evaluations, work, workers
+from evolution.services import closing, control, evaluations, work, workers
 from evolution.services.generations import Step, advance
 from evolution.services.judgement import judge
 from evolution.services.setups import load_setup
@@ -199,14 +201,46 @@ def test_a_lost_worker_changes_nothing(make_experiment: MakeExperiment) -> None:
     assert history(experiment) == reference
 
 
-def test_a_redelivered_message_takes_over_at_once(make_experiment: MakeExperiment) -> None:
+def test_what_a_killed_process_of_this_computer_held_is_free_at_once(
+    make_experiment: MakeExperiment, courier: CountingCourier
+) -> None:
+    with subprocess.Popen(["true"]) as process:
+        pass
     reference = finished_history(make_experiment)
     forget_everything()
     experiment = make_experiment()
     launch(experiment)
-    claim_all(experiment, "message 1")
-    work_until_idle(worker="message 1")
+    host = workers.claim_name().rpartition(":")[0]
+    claims = claim_all(experiment, f"{host}:{process.pid}")
+    for name in (workers.claim_name(), f"{uuid.uuid4().hex} elsewhere:{process.pid}", "test"):
+        Evaluation.objects.update(claimed_by=name)
+        workers.free_claims_of_the_dead(courier)
+        assert courier.n_asked == 0
+    Evaluation.objects.update(claimed_by=f"{host}:{process.pid}")
+    workers.free_claims_of_the_dead(courier)
+    assert courier.n_asked == len(claims)
+    work_until_idle(worker="other")
     assert history(experiment) == reference
+
+
+def test_a_worker_that_is_told_to_end_keeps_what_it_has(
+    make_experiment: MakeExperiment, courier: CountingCourier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = make_experiment(n_trials=5)
+    launch(experiment)
+    claims = claim_all(experiment, "told")
+    monkeypatch.setattr(closing, "_memory", None)
+    closing.prepare()
+    closing.begin()
+    a_slice = work._Slice(load_setup(experiment.pk), "told", courier, n_workers=1, name=None)
+    a_slice._evaluate(claims)
+    assert courier.n_asked == 1
+    for evaluation in Evaluation.objects.filter(reason=""):
+        assert (evaluation.state, evaluation.attempts) == (EvaluationState.PENDING, 0)
+        assert evaluation.n_trials_done == 1
+    monkeypatch.setattr(closing, "_memory", None)
+    work_until_idle(worker="other")
+    assert experiment.runs.get().state == ExperimentState.FINISHED
 
 
 @pytest.mark.parametrize("jump", [timedelta(hours=1), timedelta(hours=-1)])
@@ -328,16 +362,16 @@ def test_an_interrupted_simulation_is_released_at_once(
     assert not Evaluation.objects.filter(attempts__gt=0, state=EvaluationState.PENDING).exists()
 
 
-@pytest.mark.parametrize(("deadline_in_s", "reason"), [(60, "crash"), (-1, "time limit")])
+@pytest.mark.parametrize(("deadline_in_s", "reason"), [(None, "crash"), (-1, "time limit")])
 def test_a_rule_whose_workers_are_lost_again_and_again_is_given_up(
-    make_experiment: MakeExperiment, deadline_in_s: float, reason: str
+    make_experiment: MakeExperiment, deadline_in_s: float | None, reason: str
 ) -> None:
     experiment = make_experiment(n_generations=3)
     launch(experiment)
     poison = claim_all(experiment, "lost")[0].evaluation_id
     Evaluation.objects.filter(pk=poison).update(
         attempts=evaluations.MAX_ATTEMPTS,
-        deadline_at=timezone.now() + timedelta(seconds=deadline_in_s),
+        deadline_at=deadline_in_s and timezone.now() + timedelta(seconds=deadline_in_s),
     )
     let_leases_end()
     work_until_idle()
@@ -370,12 +404,12 @@ def test_the_sweeper_wakes_workers_where_something_is_to_be_done(
     assert workers.sweep(courier) == 1
     assert courier.n_asked == 1 + 2
     Worker.objects.update(is_busy=True)
-    # Whoever is busy looks around afterwards.
+    # Whoever is busy looks around afterwards, unless it is lost.
     workers.sweep(courier)
-    assert courier.n_asked == 1 + 2
+    assert courier.n_asked == 1 + 2 + 1
     Worker.objects.update(heard_at=timezone.now() - timedelta(hours=1))
     assert workers.sweep(courier) == 1
-    assert courier.n_asked == 1 + 2 + 1
+    assert courier.n_asked == 1 + 2 + 1 + 1
     assert not Worker.objects.exists()
 
 
