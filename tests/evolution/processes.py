@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
+import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,47 +57,67 @@ class Site:
         return json.loads(output)
 
     def log(self) -> str:
+        """Return the end of what the workers have written."""
         path = self.directory / "worker.log"
         return path.read_text()[-4000:] if path.exists() else ""
 
     @contextmanager
     def worker(self, n_processes: int, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
         """Run a Celery worker with so many children."""
-        command = [
-            *("celery", "-A", "tests.evolution.worker_app"),
-            *("worker", "--pool", "prefork", "--concurrency", str(n_processes)),
-            *("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO"),
-        ]
-        with self._service(command, environment) as process:
+        with ended(self.start_worker(n_processes, **environment)) as process:
             yield process
 
     @contextmanager
     def sweeper(self) -> Iterator[subprocess.Popen[bytes]]:
         """Run the sweeper."""
-        with self._service(["tests.evolution.command", "sweeper"], {}) as process:
+        with ended(self.start_sweeper()) as process:
             yield process
 
-    @contextmanager
-    def _service(
-        self, arguments: list[str], environment: dict[str, str]
-    ) -> Iterator[subprocess.Popen[bytes]]:
+    def start_worker(
+        self, n_processes: int, pool: str = "prefork", **environment: str
+    ) -> subprocess.Popen[bytes]:
+        return self.start(
+            *("celery", "-A", "tests.evolution.worker_app"),
+            *("worker", "--pool", pool, "--concurrency", str(n_processes)),
+            *("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO"),
+            # Several workers of one host need different names.
+            *("--hostname", f"{secrets.token_hex(4)}@%h"),
+            **environment,
+        )
+
+    def start_sweeper(self, **environment: str) -> subprocess.Popen[bytes]:
+        return self.start("tests.evolution.command", "sweeper", **environment)
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
+        """Start a Python module as a process of the site, in a session of its own."""
         with (self.directory / "worker.log").open("ab") as log:
-            process = subprocess.Popen(
+            return subprocess.Popen(
                 [sys.executable, "-m", *arguments],
                 cwd=PROJECT_ROOT,
                 env={**self.environment, **environment},
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
-        try:
-            yield process
-        finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+
+
+@contextmanager
+def ended(process: subprocess.Popen[Any]) -> Iterator[subprocess.Popen[Any]]:
+    """Ask a process to end when the block is left, and kill what is left of its session."""
+    try:
+        yield process
+    finally:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(20)
+        kill(process)
+
+
+def kill(process: subprocess.Popen[Any]) -> None:
+    """End a process and its children as ``kill -9`` does."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def children(process: subprocess.Popen[Any]) -> list[int]:

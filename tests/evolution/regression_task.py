@@ -1,8 +1,17 @@
-"""A small learning task for tests: the rule itself is judged, without a simulation."""
+"""A small learning task for tests: the rule itself is judged, without a simulation.
+
+``E2L_TEST_LOG`` names a file that is told when the trial of a rule begins. ``E2L_TEST_POISON``
+names a JSON file of the rules that end or stop the process, by ``"<n_points> <rule>"``.
+"""
 
 from __future__ import annotations
 
-import time
+import ctypes
+import json
+import os
+import select
+import signal
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -71,7 +80,11 @@ class RegressionTask(LearningTask):
         record_traces: bool = False,
     ) -> list[TrialResult]:
         """Return minus the root mean square distance from the rule to be found."""
-        time.sleep(parameters.delay_ms / 1e3 * len(rules))
+        for rule in rules:
+            _note(f"{parameters.n_points} {trial} {rule.texts[0]}")
+            _take_poison(f"{parameters.n_points} {rule.texts[0]}")
+        # libfaketime, with which tests shift a clock, breaks time.sleep.
+        select.select([], [], [], parameters.delay_ms / 1e3 * len(rules))
         points = np.random.RandomState(seed + trial).uniform(-2.0, 2.0, (3, parameters.n_points))
         v, u, s = points
         results = []
@@ -88,6 +101,27 @@ class RegressionTask(LearningTask):
     def estimate_seconds(self, parameters: TaskParameters, n_rules: int = 1) -> float:
         """Return the time of one trial, in s."""
         return (parameters.delay_ms / 1e3 + 5e-5) * n_rules
+
+
+def _note(line: str) -> None:
+    path = os.environ.get("E2L_TEST_LOG")
+    if path is not None:
+        # One write, so that lines of several processes do not mix.
+        with open(path, "ab", buffering=0) as log:
+            log.write(f"{line}\n".encode())
+
+
+def _take_poison(rule: str) -> None:
+    path = os.environ.get("E2L_TEST_POISON")
+    poison = "" if path is None else json.loads(Path(path).read_text()).get(rule, "")
+    if poison == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif poison == "segfault":
+        ctypes.string_at(0)
+    elif poison == "hang":
+        # Like a simulation it does not let go of the interpreter.
+        while True:
+            ctypes.PyDLL(None).sleep(3600)
 
 
 def register() -> None:

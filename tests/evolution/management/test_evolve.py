@@ -4,9 +4,10 @@ import io
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
-import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +16,7 @@ from django.core.management import CommandError, call_command
 from e2l_site.locations import PROJECT_ROOT
 from evolution.enums import ExperimentState
 from evolution.models import Experiment
+from tests.servers import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,6 +108,12 @@ def test_a_database_without_tables_is_told_without_a_traceback(tmp_path: Path) -
     assert process.stderr.startswith("CommandError: The database cannot be used")
 
 
+def n_generations(directory: Path) -> int:
+    """Return how many generations the database in a directory holds."""
+    with closing(sqlite3.connect(directory / "db.sqlite3", timeout=20)) as database:
+        return database.execute("SELECT COUNT(*) FROM evolution_generation").fetchone()[0]
+
+
 def test_ctrl_c_stops_the_experiment(tmp_path: Path) -> None:
     environment = {
         **os.environ,
@@ -127,12 +135,13 @@ def test_ctrl_c_stops_the_experiment(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )  # fmt: skip
-    while not (tmp_path / "db.sqlite3-wal").exists():
-        assert process.poll() is None
-        time.sleep(0.05)
-    time.sleep(2)
-    process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=30)
+    try:
+        wait_until(lambda: n_generations(tmp_path) > 0, 60, "a generation is done")
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     assert all(run["generations"] < 100_000 for run in json.loads(output)["runs"])
