@@ -1,11 +1,10 @@
 """How the work of an experiment scales with its workers, with rules that are judged without NEST
-and take as long as real simulations: the rate of one and of two workers (prefork, private broker)
-with trials of 1 s; and how busy 200 workers are (threads of a few processes, a PostgreSQL of their
+and take as long as real simulations: what one and two workers take for the same experiment (prefork,
+private broker) with trials of 1 s; and how busy 200 workers are (threads of a few processes, a PostgreSQL of their
 own, trials of several seconds), by the time of their simulations."""
 
 from __future__ import annotations
 
-import secrets
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -21,24 +20,29 @@ TITLE = "Scaling with the number of workers"
 #: The least that two workers may do, in units of one.
 MIN_SPEEDUP = 1.9
 MIN_BUSY_PERCENT = 90.0
-MEASURED_S = 45.0
+MEASURED_S = 60.0
 N_THREADS = 50
 N_PROCESSES = 4
 
+_ELAPSED = """
+from evolution.models import Experiment
+experiment = Experiment.objects.get()
+print((experiment.finished_at - experiment.started_at).total_seconds())
+"""
 _DONE = """
-from django.db.models import Count, Sum
+from django.db.models import Sum
 from evolution.models import Evaluation
-print(*Evaluation.objects.aggregate(s=Sum("seconds"), n=Sum("n_trials_done")).values())
+print(Evaluation.objects.aggregate(seconds=Sum("seconds"))["seconds"] or 0)
 """
 
 
 def rows() -> Iterator[Row]:
     """Measure two workers against one, on both databases, and 200 of them."""
     for name in ("SQLite", "PostgreSQL"):
-        one, two = (_trials_per_s(name, n_workers) for n_workers in (1, 2))
+        one, two = (_seconds(name, n_workers) for n_workers in (1, 2))
         yield Row(
             f"{name}, work of two workers, trials of 1 s (at least {MIN_SPEEDUP})",
-            two / one,
+            one / two,
             "times that of one",
         )
     busy_percent, statements_per_s = _many_workers()
@@ -51,14 +55,24 @@ def rows() -> Iterator[Row]:
     yield Row("Database statements of all of them", statements_per_s, "1/s")
 
 
-def _trials_per_s(database: str, n_workers: int) -> float:
+def _seconds(database: str, n_workers: int) -> float:
+    """Return how long so many workers take for the same experiment."""
     with ExitStack() as stack:
         site = _site(stack, database == "PostgreSQL")
         stack.enter_context(site.worker(n_workers))
-        time.sleep(15)  # until the workers' children have loaded the simulator
-        _launch(site, n_experiments=1, n_runs=4, delay_ms=1000)
-        time.sleep(5)
-        return _measure(site)[1]
+        time.sleep(20)  # until the workers' children have loaded the simulator
+        _launch(
+            site,
+            "--wait",
+            "--runs",
+            "4",
+            "--generations",
+            "8",
+            "--set",
+            "n_trials=1",
+            delay_ms=1000,
+        )
+        return float(site.check("shell", "-v0", "-c", _ELAPSED))
 
 
 def _many_workers() -> tuple[float, float]:
@@ -68,29 +82,22 @@ def _many_workers() -> tuple[float, float]:
             stack.enter_context(site.worker(N_THREADS, "threads", E2L_TEST_THREADS=str(N_THREADS)))
         stack.enter_context(site.sweeper())
         time.sleep(15)
-        _launch(site, n_experiments=4, n_runs=25, delay_ms=4000)
+        for seed in range(4):
+            _launch(site, "--runs", "25", "--generations", "10000", delay_ms=4000, seed=1000 * seed)
         time.sleep(30)
         statements_before = _statements(site)
-        seconds, _, elapsed_s = _measure(site)
+        seconds_per_s, elapsed_s = _measure(site)
         statements = _statements(site) - statements_before
         n_workers = N_PROCESSES * N_THREADS
-        return 100 * seconds / n_workers, statements / elapsed_s
+        return 100 * seconds_per_s / n_workers, statements / elapsed_s
 
 
-def _measure(site: Site) -> tuple[float, float, float]:
-    """Return seconds of simulation and trials per second, and how long that was measured."""
-    started, before = time.monotonic(), _done(site)
+def _measure(site: Site) -> tuple[float, float]:
+    """Return how many seconds of simulation are recorded in a second, and the time measured."""
+    started, before = time.monotonic(), float(site.check("shell", "-v0", "-c", _DONE))
     time.sleep(MEASURED_S)
-    after, elapsed_s = _done(site), time.monotonic() - started
-    seconds, n_trials = (
-        (late - early) / elapsed_s for early, late in zip(before, after, strict=True)
-    )
-    return seconds, n_trials, elapsed_s
-
-
-def _done(site: Site) -> tuple[float, float]:
-    seconds, n_trials = map(float, site.check("shell", "-v0", "-c", _DONE).split())
-    return seconds, n_trials
+    after, elapsed_s = float(site.check("shell", "-v0", "-c", _DONE)), time.monotonic() - started
+    return (after - before) / elapsed_s, elapsed_s
 
 
 def _statements(site: Site) -> float:
@@ -101,14 +108,13 @@ def _statements(site: Site) -> float:
     return float(n)
 
 
-def _launch(site: Site, *, n_experiments: int, n_runs: int, delay_ms: int) -> None:
-    for _ in range(n_experiments):
-        site.check(
-            *("evolve", "regression", "--runs", str(n_runs), "--generations", "10000"),
-            *("--set", "mutation_rate=0.5", "--set", "target_fitness=null"),
-            *("--set", f"delay_ms={delay_ms}", "--set", "n_offspring=8"),
-            *("--seed", str(secrets.randbelow(2**31))),
-        )
+def _launch(site: Site, *arguments: str, delay_ms: int, seed: int = 0) -> None:
+    site.check(
+        *("evolve", "regression", "--seed", str(seed), *arguments),
+        *("--set", "mutation_rate=0.5", "--set", "target_fitness=null"),
+        *("--set", f"delay_ms={delay_ms}", "--set", "n_offspring=8"),
+        timeout_s=600.0,
+    )
 
 
 def _site(stack: ExitStack, is_postgresql: bool) -> Site:
