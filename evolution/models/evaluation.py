@@ -68,6 +68,12 @@ class Evaluation(models.Model):
     trials = models.JSONField(default=list, help_text="Value of each trial, in order.")
     n_trials_done = models.PositiveIntegerField(default=0)
     worst = models.FloatField(null=True, help_text="Smallest value of a trial.")
+    score = models.FloatField(
+        null=True, help_text="Fitness by all trials that are known; null where one has failed."
+    )
+    complexity = models.PositiveIntegerField(
+        default=0, help_text="That of the rule, to find the fittest rules of each complexity."
+    )
     state = models.CharField(
         max_length=10, choices=EvaluationState, default=EvaluationState.PENDING
     )
@@ -89,6 +95,10 @@ class Evaluation(models.Model):
         # The unique constraint also serves as the index of the context.
         constraints = [
             models.UniqueConstraint(fields=["context", "rule"], name="evaluation_unique")
+        ]
+        indexes = [
+            models.Index(fields=["context", "score"], name="evaluation_fittest"),
+            models.Index(fields=["context", "complexity", "score"], name="evaluation_front"),
         ]
 
     def __str__(self) -> str:

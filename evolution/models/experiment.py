@@ -213,3 +213,11 @@ class Run(models.Model):
 
     def __str__(self) -> str:
         return f"{self.experiment} run {self.index} (seed {self.seed})"
+
+    def get_absolute_url(self) -> str:
+        return reverse("evolution:run", args=[self.experiment_id, self.number])
+
+    @property
+    def number(self) -> int:
+        """Number for people, who count from 1."""
+        return self.index + 1

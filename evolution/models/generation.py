@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.urls import reverse
 
 from evolution.enums import Origin, Outcome
 from evolution.models.fields import IntegerListsField
@@ -73,8 +74,13 @@ class Individual(models.Model):
     mutated_genes = IntegerListsField(
         default=list, help_text="Positions at which each genome differs from the parent's."
     )
+    # The index below serves the foreign key as well.
     rule = models.ForeignKey(
-        "evolution.Rule", on_delete=models.PROTECT, null=True, related_name="individuals"
+        "evolution.Rule",
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="individuals",
+        db_index=False,
     )
     evaluation = models.ForeignKey(
         "evolution.Evaluation",
@@ -96,7 +102,14 @@ class Individual(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["run", "index"], name="individual_index_unique")
         ]
-        indexes = [models.Index(fields=["run", "birth_generation"], name="individual_generation")]
+        indexes = [
+            models.Index(fields=["run", "birth_generation"], name="individual_generation"),
+            models.Index(fields=["rule", "run", "index"], name="individual_discovery"),
+        ]
 
     def __str__(self) -> str:
         return f"individual {self.index} of {self.run}"
+
+    def get_absolute_url(self) -> str:
+        run = self.run
+        return reverse("evolution:individual", args=[run.experiment_id, run.number, self.index])

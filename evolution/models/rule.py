@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from django.db import models
+from django.urls import reverse
 
 if TYPE_CHECKING:
     from nest_build.rules import PlasticityRule, RuleSignature
@@ -15,28 +16,54 @@ class Rule(models.Model):
     """A rule in the exact form that is simulated.
 
     Rules with the same ``key`` are the same arithmetic; rules with the same
-    ``fingerprint`` mean the same (one equivalence class).
+    ``fingerprint`` mean the same (one equivalence class), those with the same ``family`` differ
+    by a positive factor at most.
     """
 
     signature = models.CharField(
         max_length=200, help_text="Input names and branches, such as 'v,u,s -> delta_w'."
     )
     key = models.CharField(max_length=64)
-    fingerprint = models.CharField(max_length=64, db_index=True)
+    fingerprint = models.CharField(max_length=64)
+    family = models.CharField(
+        max_length=64,
+        default="",
+        help_text="Rules of one family are the same up to a positive factor.",
+    )
     expressions = models.JSONField(help_text="Canonical expression of each branch.")
     complexity = models.PositiveIntegerField()
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["signature", "key"], name="rule_key_unique")]
+        indexes = [
+            models.Index(fields=["fingerprint", "complexity"], name="rule_class"),
+            models.Index(fields=["family", "complexity"], name="rule_family"),
+            models.Index(fields=["signature", "complexity"], name="rule_complexity"),
+        ]
 
     def __str__(self) -> str:
         return " ; ".join(self.expressions)
+
+    def get_absolute_url(self) -> str:
+        return reverse("evolution:rule", args=[self.pk])
 
     @property
     def input_names(self) -> tuple[str, ...]:
         """Names of the inputs that the expressions read."""
         return tuple(self.signature.partition(" -> ")[0].split(","))
+
+    @property
+    def branch_names(self) -> tuple[str, ...]:
+        """Names of what the expressions stand for."""
+        return tuple(self.signature.partition(" -> ")[2].split(","))
+
+    @property
+    def latex(self) -> list[str]:
+        """LaTeX of each branch, without delimiters."""
+        from nest_build.rules import parse
+
+        return [parse(text, self.input_names).latex() for text in self.expressions]
 
     @property
     def mathml(self) -> list[str]:

@@ -80,6 +80,8 @@ class Result:
         Time of simulation since the last result.
     is_final : bool
         False while the worker goes on.
+    score : float or None
+        Fitness by the known trials, None where a trial failed.
     """
 
     trials: tuple[float, ...]
@@ -87,6 +89,7 @@ class Result:
     detail: str
     seconds: float
     is_final: bool = True
+    score: float | None = None
 
 
 @cache
@@ -203,6 +206,7 @@ def get_or_create_rules(
             signature=text,
             key=key,
             fingerprint=by_key[key].fingerprint,
+            family=by_key[key].family,
             expressions=list(by_key[key].texts),
             complexity=by_key[key].complexity,
         )
@@ -221,10 +225,19 @@ def get_or_create_rules(
 
 
 def create_evaluations(
-    context: EvaluationContext, rule_ids: Iterable[int]
+    context: EvaluationContext, complexities: Mapping[int, int]
 ) -> dict[int, Evaluation]:
-    """Return evaluations of rules that have none in a context yet, by the rules' ids."""
-    new = [Evaluation(context=context, rule_id=rule_id) for rule_id in sorted(set(rule_ids))]
+    """Return evaluations of rules that have none in a context yet, by the rules' ids.
+
+    Parameters
+    ----------
+    complexities : mapping of int to int
+        The complexity of each rule by its id.
+    """
+    new = [
+        Evaluation(context=context, rule_id=rule_id, complexity=complexity)
+        for rule_id, complexity in sorted(complexities.items())
+    ]
     if new:
         Evaluation.objects.bulk_create(
             new,
@@ -449,6 +462,7 @@ def record(results: Mapping[int, Result], worker: str) -> None:
             "trials": list(result.trials),
             "n_trials_done": len(result.trials),
             "worst": min(result.trials, default=None),
+            "score": result.score,
             "reason": result.reason,
             "detail": result.detail,
             "seconds": result.seconds,
@@ -473,6 +487,7 @@ def record(results: Mapping[int, Result], worker: str) -> None:
                 trials=list(result.trials),
                 n_trials_done=len(result.trials),
                 worst=min(result.trials),
+                score=result.score,
                 seconds=F("seconds") + result.seconds,
                 attempts=0,
                 state=EvaluationState.DONE,

@@ -357,7 +357,9 @@ class _Advance:
         )
         missing = {rule_ids[key]: key for key in wants if self._evaluation(key) is None}
         ids = {key: self._evaluation(key).pk for key in wants if key not in missing.values()}
-        for rule_id, evaluation in evaluations.create_evaluations(setup.context, missing).items():
+        complexities = {rule_id: rules[key].complexity for rule_id, key in missing.items()}
+        new = evaluations.create_evaluations(setup.context, complexities)
+        for rule_id, evaluation in new.items():
             ids[missing[rule_id]] = evaluation.pk
         if run.pending is not None:
             Demand.objects.filter(run=run).delete()

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from evolution.services.couriers import Courier
     from evolution.services.setups import ExperimentSetup
+    from simulations.learning_tasks import Aggregate
 
 logger = logging.getLogger(__name__)
 
@@ -274,7 +275,7 @@ class _Slice:
     def _simulate(self, claims: list[Claim], trials: range, unfinished: set[int]) -> None:
         """Simulate claims that lack the same trials; record what they give, trial by trial."""
         setup = self._setup
-        book = _Book(claims, self._worker)
+        book = _Book(claims, self._worker, setup.learning_task.aggregate)
         simulation = evaluate_by_trial(
             setup.learning_task,
             [claim.rule for claim in claims],
@@ -334,8 +335,9 @@ class _Slice:
 class _Book:
     """Writes down what a simulation gives, not more often than needed."""
 
-    def __init__(self, claims: Sequence[Claim], worker: str) -> None:
+    def __init__(self, claims: Sequence[Claim], worker: str, aggregate: Aggregate) -> None:
         self._claims = claims
+        self._aggregate = aggregate
         self._worker = worker
         self._known: list[Evaluation] = []
         self._recorded_s = [0.0 for _ in claims]
@@ -375,8 +377,10 @@ class _Book:
         claim, evaluation = self._claims[index], self._known[index]
         seconds = evaluation.seconds - self._recorded_s[index]
         self._recorded_s[index] = evaluation.seconds
+        trials = claim.trials + evaluation.trials
         return Result(
-            trials=claim.trials + evaluation.trials,
+            trials=trials,
+            score=self._aggregate(trials) if trials and not evaluation.reason else None,
             reason=evaluation.reason or "",
             detail=evaluation.detail[-_DETAIL_LENGTH:],
             seconds=seconds,

@@ -48,6 +48,24 @@ def fingerprint(expression: Expression) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+def family(branches: Sequence[Expression]) -> str:
+    """Hash that rules have in common which differ by one positive factor only.
+
+    The values at the points are divided by the largest of them, so that the factor goes away.
+    """
+    values = np.concatenate([_values(branch) for branch in branches])
+    largest = np.abs(values[np.isfinite(values)]).max(initial=0.0)
+    if largest > 0.0:
+        values = values / largest
+    # Adding zero makes no difference between the two signs of zero.
+    codes = [
+        f"{value + 0.0:.{SIGNIFICANT_DIGITS - 1}e}" if math.isfinite(value) else "not finite"
+        for value in values.tolist()
+    ]
+    text = "\n".join((*branches[0].inputs, "", *codes))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
 def is_positive_multiple(
     branches: Sequence[Expression], other_branches: Sequence[Expression]
 ) -> bool:

@@ -111,6 +111,13 @@ class PlasticityRule:
         return _digest(branch.fingerprint() for branch in self.branches)
 
     @cached_property
+    def family(self) -> str:
+        """Name of the class of all rules that are this one times a positive constant."""
+        from nest_build.rules.equivalence import family
+
+        return family(self.branches)
+
+    @cached_property
     def complexity(self) -> int:
         """Number of operators and leaves over all branches."""
         return sum(branch.complexity() for branch in self.branches)

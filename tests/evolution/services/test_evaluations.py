@@ -52,7 +52,7 @@ def ask(
     learning_task = get_learning_task(NAME)
     rules = rules_of(learning_task, *texts)
     ids = evaluations.get_or_create_rules(learning_task.signature, rules)
-    made = evaluations.create_evaluations(context, ids.values())
+    made = evaluations.create_evaluations(context, dict.fromkeys(ids.values(), 1))
     found = [made[ids[rule.key]] for rule in rules]
     Demand.objects.bulk_create(
         Demand(experiment=experiment, evaluation=evaluation, n_trials=n_trials, bound=bound)

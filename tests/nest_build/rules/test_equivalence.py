@@ -6,6 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from nest_build.rules import Expression, parse
+from nest_build.rules.equivalence import _values, family, is_positive_multiple
 from nest_build.rules.tree import Binary, Neg, Number
 from tests.nest_build.rules.bounds import evaluate_with_bounds
 from tests.nest_build.rules.strategies import INPUTS, expressions, trees
@@ -103,3 +104,34 @@ def test_rules_of_different_value_are_told_apart(one, other):
     assume(np.isfinite(error + other_error).all())
     if one.fingerprint() == other.fingerprint():
         assert np.allclose(value, other_value, rtol=1e-6, atol=8 * (error + other_error).max())
+
+
+def family_of(*texts):
+    return family([parse(text, INPUTS) for text in texts])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        (("(v - u)*s",), ("0.1*s*v - 0.1*s*u",), True),
+        (("(v - u)*s",), ("(u - v)*s",), False),
+        (("v", "3*u"), ("10*v", "30*u"), True),
+        (("v", "3*u"), ("10*v", "3*u"), False),
+        (("v - v",), ("0",), True),
+        (("v",), ("v + 0.0001",), False),
+        (("v/(u - u)",), ("v",), False),
+    ],
+)
+def test_families_are_the_same_up_to_a_positive_factor(one, other, is_same):
+    assert (family_of(*one) == family_of(*other)) == is_same
+
+
+@given(expressions(max_leaves=6), expressions(max_leaves=6), st.floats(1e-3, 1e3))
+@settings(max_examples=60, deadline=None)
+def test_families_agree_with_the_comparison_of_two_rules(one, other, factor):
+    scaled = Expression(INPUTS, Binary("*", Number(factor), one.tree))
+    for candidate in (scaled, other):
+        if is_positive_multiple([one], [candidate]):
+            assert family([one]) == family([candidate])
+        elif np.isfinite(_values(one)).any():
+            assert family([one]) != family([candidate])
