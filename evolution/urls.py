@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from evolution.views import experiment, experiments, launch
+from evolution.views import experiment, experiments, individuals, launch, rules, runs
 
 app_name = "evolution"
 
@@ -16,4 +16,19 @@ urlpatterns = [
     path("experiments/<int:pk>/state.json", experiment.state, name="experiment-state"),
     path("experiments/<int:pk>/known-rules/", experiment.known_rules, name="known-rules"),
     path("experiments/<int:pk>/history.csv", experiment.history, name="experiment-history"),
+    path("experiments/<int:pk>/runs/<int:number>/", runs.lineage, name="run"),
+    path("experiments/<int:pk>/runs/<int:number>/population/", runs.population, name="population"),
+    path(
+        "experiments/<int:pk>/runs/<int:number>/individuals/",
+        individuals.individual_list,
+        name="individuals",
+    ),
+    path(
+        "experiments/<int:pk>/runs/<int:number>/individuals/<int:index>/",
+        individuals.page,
+        name="individual",
+    ),
+    path("rules/", rules.rule_list, name="rules"),
+    path("rules/front.json", rules.front, name="rules-front"),
+    path("rules/<int:pk>/", rules.page, name="rule"),
 ]

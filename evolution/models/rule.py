@@ -80,6 +80,11 @@ class Rule(models.Model):
         return PlasticityRule.parse(signature, self.expressions)
 
 
+def signature_text(signature: RuleSignature) -> str:
+    """Return a signature as rules store it, such as ``v,u,s -> delta_w``."""
+    return f"{','.join(signature.input_names)} -> {','.join(signature.branches)}"
+
+
 @lru_cache(maxsize=4096)
 def _mathml(text: str, inputs: tuple[str, ...]) -> str:
     from nest_build.rules import parse

@@ -17,6 +17,7 @@ from django.db.models.functions import Concat, Now
 from evolution.enums import EvaluationState
 from evolution.models import Demand, Evaluation, EvaluationContext, Rule
 from evolution.models.evaluation import LEASE_S
+from evolution.models.rule import signature_text
 from nest_build.rules import PlasticityRule, RuleSignature
 from simulations.evaluation import ENGINE_VERSION
 from simulations.learning_tasks import Reason
@@ -112,11 +113,6 @@ def canonical_rule(signature: RuleSignature, texts: tuple[str, ...]) -> Plastici
         If a text is not an expression of the language or exceeds its limits.
     """
     return PlasticityRule.parse(signature, texts).canonical()
-
-
-def signature_text(signature: RuleSignature) -> str:
-    """Return a signature as rules store it, such as ``v,u,s -> delta_w``."""
-    return f"{','.join(signature.input_names)} -> {','.join(signature.branches)}"
 
 
 def get_or_create_context(

@@ -26,6 +26,7 @@
     for (const [index, text] of rule.text.entries()) find(`text-${index}`).textContent = text;
     find("fitness").textContent = formatFitness(fitness);
     find("complexity").textContent = rule.complexity;
+    find("rule-link").href = `/rules/${rule.id}/`;
     find("origin").textContent =
       `${document.querySelector(`tr[data-run="${run}"]`).dataset.label}, generation ${generation}`;
     find("known").replaceChildren(); // belongs to the former rule; the server knows better

@@ -25,10 +25,14 @@
     swatch.dataset.color = run.dataset.color;
     const rule = document.createElement("div");
     rule.className = "rule-list";
+    const link = document.createElement("a");
+    link.className = "rule-link";
+    if (row.rule) link.href = `/rules/${row.rule.id}/`;
+    rule.append(link);
     for (const [index, mathml] of (row.rule?.mathml ?? []).entries()) {
       const math = mathElement(mathml);
       const text = row.rule.text[index];
-      rule.append(math ?? text);
+      link.append(math ?? text);
       if (math) rule.title = row.rule.text.join(" ; ");
     }
     element.append(

@@ -1,0 +1,160 @@
+"""The plane of complexity and fitness as a Bokeh figure: the Pareto front and the next ones."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from evolution.plots import drawn_value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bokeh.plotting import figure
+
+    from evolution.catalogue import FrontPoint
+    from evolution.plots import Scale
+
+#: Name of each front; the style sheet has a colour for each (``--run-0`` and so on).
+LAYERS = ("Pareto front", "second front", "third front")
+_MARKERS = ("circle", "square", "triangle")
+_SIZES = (11, 8, 8)
+
+
+def front_figure(
+    points: Sequence[FrontPoint],
+    texts: Mapping[int, str],
+    *,
+    y_label: str,
+    scale: Scale,
+    address: str,
+) -> figure:
+    """Draw complexity against fitness; a click on a point opens the page of its rule.
+
+    Parameters
+    ----------
+    points : sequence of FrontPoint
+    texts : mapping of int to str
+        The rules by their ids.
+    y_label : str
+    scale : {"log", "linear"}
+        The error (minus the fitness) on a logarithmic axis, least error at the top, or the fitness.
+    address : str
+        Address of a rule's page, with ``@rule`` for its id.
+    """
+    from bokeh.models import (
+        BasicTickFormatter,
+        ColumnDataSource,
+        HoverTool,
+        LogAxis,
+        OpenURL,
+        Range1d,
+        SingleIntervalTicker,
+        TapTool,
+    )
+    from bokeh.plotting import figure
+
+    is_log = scale == "log"
+    drawn = [
+        (point, value)
+        for point in points
+        if math.isfinite(value := drawn_value(point.fitness, is_log=is_log))
+    ]
+    low, high = _range([value for _, value in drawn], is_log=is_log)
+    largest = max((point.complexity for point, _ in drawn), default=10)
+    plot = figure(
+        name="front",
+        sizing_mode="stretch_both",
+        min_height=280,
+        x_range=Range1d(0, largest + 1.5),
+        # Better is higher: an error falls upwards.
+        y_range=Range1d(high, low) if is_log else Range1d(low, high),
+        y_axis_type="log" if is_log else "linear",
+        x_axis_label="complexity (operators and leaves)",
+        y_axis_label=y_label,
+        tools="pan,box_zoom,wheel_zoom,reset,save",
+        active_drag="box_zoom",
+        active_scroll=None,
+        background_fill_color=None,
+        border_fill_color=None,
+        outline_line_color=None,
+    )
+    plot.toolbar.logo = None
+    plot.xaxis.ticker = SingleIntervalTicker(
+        interval=1 if largest <= 15 else 2 if largest <= 30 else 5, num_minor_ticks=0
+    )
+    if not is_log and not isinstance(plot.yaxis[0], LogAxis):
+        plot.yaxis.formatter = BasicTickFormatter(power_limit_high=9)
+    hovered = []
+    for layer, name in reversed(list(enumerate(LAYERS))):
+        own = sorted(
+            ((point, value) for point, value in drawn if point.layer == layer),
+            key=lambda item: (item[0].complexity, item[0].fitness),
+        )
+        if not own:
+            continue
+        source = ColumnDataSource(
+            {
+                "complexity": [point.complexity for point, _ in own],
+                "value": [value for _, value in own],
+                "fitness": [point.fitness for point, _ in own],
+                "rule": [point.rule_id for point, _ in own],
+                "text": [texts.get(point.rule_id, "") for point, _ in own],
+            },
+            name=f"front-{layer}",
+        )
+        common = {"source": source, "x": "complexity", "y": "value", "name": name, "tags": [layer]}
+        plot.step(
+            **common,
+            mode="after",
+            line_width=2 if layer == 0 else 1,
+            line_dash="solid" if layer == 0 else "dashed",
+            legend_label=name,
+        )
+        marks = plot.scatter(
+            **common,
+            marker=_MARKERS[layer],
+            size=_SIZES[layer],
+            line_width=1.5,
+            fill_alpha=1.0 if layer == 0 else 0.35,
+            nonselection_alpha=1.0,
+            legend_label=name,
+        )
+        hovered.append(marks)
+    plot.add_tools(
+        HoverTool(
+            renderers=hovered,
+            tooltips=[
+                ("rule", "@text"),
+                ("complexity", "@complexity"),
+                ("fitness", "@fitness{0.0000 a}"),
+                ("", "$name"),
+            ],
+        ),
+        TapTool(renderers=hovered, callback=OpenURL(url=address, same_tab=True)),
+    )
+    if hovered:
+        plot.legend.location = "bottom_right"
+        plot.legend.click_policy = "hide"
+        plot.legend.background_fill_alpha = 0.8
+        plot.legend.label_text_font_size = "12px"
+        plot.legend.padding = 6
+        plot.legend.spacing = 0
+    plot.axis.axis_label_text_font_style = "normal"
+    plot.axis.axis_label_text_font_size = "13px"
+    plot.axis.major_label_text_font_size = "12px"
+    return plot
+
+
+def _range(values: Sequence[float], *, is_log: bool) -> tuple[float, float]:
+    """Return a range with some room at both ends; outliers of the worst are left to the zoom."""
+    if not values:
+        return (0.1, 10.0) if is_log else (-1.0, 1.0)
+    if is_log:
+        best = min(values)
+        # Rules that are worse by six orders of magnitude would press the others together.
+        worst = max(value for value in values if value <= best * 1e6)
+        room = max((worst / best) ** 0.08, 1.05)
+        return best / room, worst * room
+    room = (max(values) - min(values)) * 0.08 or abs(values[0]) * 0.1 or 1.0
+    return min(values) - room, max(values) + room

@@ -1,0 +1,313 @@
+"""The catalogue of rules: the list with its Pareto front, and the page of one rule."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from evolution import catalogue
+from evolution.drawings import strips
+from evolution.enums import Outcome
+from evolution.filters import RuleFilter
+from evolution.front_plot import LAYERS, front_figure
+from evolution.models import Experiment, Rule
+from evolution.models.rule import signature_text
+from evolution.views.presentation import error_label
+from nest_build.rules import PlasticityRule, RuleSyntaxError
+from simulations.learning_tasks import (
+    LearningTask,
+    UnknownLearningTask,
+    get_learning_task,
+    learning_task_names,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from evolution.catalogue import Context, RuleClass
+
+PER_PAGE = 25
+#: Pages beyond are not served: who looks for something far down filters.
+MAX_PAGE = 200
+N_FORMS = 30
+N_RELATIVES = 12
+N_CONTEXTS = 12
+N_DISCOVERIES = 20
+
+
+@never_cache
+@require_safe
+def rule_list(request: HttpRequest) -> HttpResponse:
+    """List the classes of rules of a learning task; everything chosen stands in the address."""
+    learning_task = _chosen_task(request)
+    contexts = catalogue.contexts(learning_task)
+    data = request.GET.copy()
+    data.setdefault("context", str(contexts[0].pk) if contexts else "")
+    form = RuleFilter(data, contexts=contexts)
+    is_valid = form.is_valid()
+    values = form.cleaned_data
+    context = form.contexts.get(values.get("context", ""))
+    typed, problem = _typed_rule(values.get("q", ""), learning_task)
+    classes: list[RuleClass] = []
+    is_more = False
+    number = _page_number(request)
+    if is_valid and problem is None:
+        criteria = _criteria(values, learning_task, context, typed)
+        classes, is_more = catalogue.rule_classes(
+            criteria, offset=(number - 1) * PER_PAGE, limit=PER_PAGE
+        )
+    query = request.GET.copy()
+    query.pop("page", None)
+    page = {
+        "section": "rules",
+        "learning_task": learning_task,
+        "learning_tasks": [get_learning_task(name) for name in learning_task_names()],
+        "form": form,
+        "context": context,
+        "typed": typed,
+        "problem": problem,
+        "pointer": _pointer(values.get("q", ""), problem),
+        "rows": _rows(classes, learning_task),
+        "number": number,
+        "is_more": is_more and number < MAX_PAGE,
+        "query": query.urlencode(),
+        "is_error": bool(error_label(learning_task.fitness_label)),
+        "n_filters": form.n_set - 1 if data.get("context") else form.n_set,
+    }
+    status = 200 if is_valid and problem is None else 400
+    return render(request, "evolution/rules.html", page, status=status)
+
+
+@never_cache
+@require_safe
+def front(request: HttpRequest) -> HttpResponse:
+    """Return the plot of complexity against fitness in one context for BokehJS."""
+    from bokeh.embed import json_item
+
+    learning_task = _chosen_task(request)
+    labels = {"linear": learning_task.fitness_label}
+    if error := error_label(learning_task.fitness_label):
+        labels["log"] = error
+    scale = request.GET.get("scale", "linear")
+    if scale not in labels:
+        return JsonResponse({"error": f"There is no scale {scale!r} here."}, status=400)
+    asked = request.GET.get("context", "")
+    context = {str(item.pk): item for item in catalogue.contexts(learning_task)}.get(asked)
+    if context is None:
+        raise Http404("There are no such trials.")
+    points = catalogue.pareto_fronts(catalogue.fittest_by_complexity(context), len(LAYERS))
+    rules = Rule.objects.in_bulk({point.rule_id for point in points})
+    figure = front_figure(
+        points,
+        {pk: str(rule) for pk, rule in rules.items()},
+        y_label=labels[scale],
+        scale=scale,
+        address=reverse("evolution:rule", args=[0]).replace("0", "@rule"),
+    )
+    return JsonResponse(json_item(figure))
+
+
+@never_cache
+@require_safe
+def page(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show a rule: its mathematics, forms, fitness, and where it was found."""
+    try:
+        rule = Rule.objects.get(pk=pk)
+    except Rule.DoesNotExist:
+        raise Http404(f"There is no rule {pk}.") from None
+    counts = catalogue.found_counts([rule.fingerprint])
+    n_runs, n_experiments = counts.get((rule.signature, rule.fingerprint), (0, 0))
+    forms = Paginator(catalogue.forms(rule), N_FORMS).get_page(request.GET.get("forms"))
+    evaluations = catalogue.evaluations_of(rule, N_CONTEXTS)
+    number = _page_number(request)
+    discoveries, is_more = catalogue.discoveries(
+        rule, offset=(number - 1) * N_DISCOVERIES, limit=N_DISCOVERIES
+    )
+    learning_tasks = _tasks_of(rule)
+    known = _known_rules(rule, learning_tasks)
+    context = {
+        "section": "rules",
+        "rule": rule,
+        "branches": [
+            {"name": name, "mathml": mathml, "text": text, "latex": latex}
+            for name, mathml, text, latex in zip(
+                rule.branch_names, rule.mathml, rule.expressions, rule.latex, strict=True
+            )
+        ],
+        "learning_tasks": learning_tasks,
+        "symbols": learning_tasks[0].signature.inputs if learning_tasks else (),
+        "known_rules": known,
+        "contexts": _fitness_rows(rule, evaluations, known),
+        "forms": forms,
+        "simplest": forms[0] if forms.number == 1 and forms else None,
+        "relatives": catalogue.relatives(rule, N_RELATIVES),
+        "n_runs": n_runs,
+        "n_experiments": n_experiments,
+        "discoveries": discoveries,
+        "number": number,
+        "is_more": is_more,
+    }
+    return render(request, "evolution/rule.html", context)
+
+
+# --- the list -----------------------------------------------------------------------------------
+
+
+def _chosen_task(request: HttpRequest) -> LearningTask:
+    """Return the learning task that the address names, else that of the latest experiment."""
+    names = learning_task_names()
+    name = request.GET.get("task")
+    if not name:
+        latest = (
+            Experiment.objects.filter(learning_task_name__in=names)
+            .newest_first()
+            .values_list("learning_task_name", flat=True)
+            .first()
+        )
+        name = latest or names[0]
+    try:
+        return get_learning_task(name)
+    except UnknownLearningTask as error:
+        raise Http404(str(error)) from None
+
+
+def _page_number(request: HttpRequest) -> int:
+    text = request.GET.get("page", "")
+    is_number = text.isascii() and text.isdigit() and len(text) < 6
+    return min(max(1, int(text)), MAX_PAGE) if is_number else 1
+
+
+def _typed_rule(
+    text: str, learning_task: LearningTask
+) -> tuple[PlasticityRule | None, RuleSyntaxError | None]:
+    if not text.strip():
+        return None, None
+    try:
+        return catalogue.parse_rule(text, learning_task), None
+    except RuleSyntaxError as error:
+        return None, error
+
+
+def _pointer(text: str, problem: RuleSyntaxError | None) -> dict[str, str] | None:
+    """Return the typed text in three parts: before, at and after the mistake."""
+    if problem is None or problem.column is None:
+        return None
+    at = problem.column - 1
+    start = max(0, at - 60)
+    return {
+        "before": ("…" if start else "") + text[start:at],
+        "at": text[at : at + 1] or "\u00a0",
+        "after": text[at + 1 : at + 40],
+    }
+
+
+def _criteria(
+    values: dict[str, Any],
+    learning_task: LearningTask,
+    context: Context | None,
+    typed: PlasticityRule | None,
+) -> catalogue.Criteria:
+    is_family = values["match"] == "family"
+    sort = values["sort"] or ("fitness" if context else "newest")
+    if context is None and sort == "fitness":
+        sort = "newest"
+    return catalogue.Criteria(
+        signature=signature_text(learning_task.signature),
+        context=context,
+        fingerprint=typed.fingerprint if typed and not is_family else None,
+        family=typed.family if typed and is_family else None,
+        complexity_min=values["complexity_min"],
+        complexity_max=values["complexity_max"],
+        fitness_min=values["fitness_min"],
+        fitness_max=values["fitness_max"],
+        sort=sort,
+    )
+
+
+def _rows(classes: Iterable[RuleClass], learning_task: LearningTask) -> list[dict[str, Any]]:
+    classes = list(classes)
+    is_error = bool(error_label(learning_task.fitness_label))
+    drawn = strips(
+        [
+            (item.evaluation.trials, item.evaluation.score) if item.evaluation else ((), None)
+            for item in classes
+        ],
+        is_error=is_error,
+    )
+    return [{"item": item, "strip": strip} for item, strip in zip(classes, drawn, strict=True)]
+
+
+# --- one rule -----------------------------------------------------------------------------------
+
+
+def _tasks_of(rule: Rule) -> list[LearningTask]:
+    tasks = [get_learning_task(name) for name in learning_task_names()]
+    return [task for task in tasks if signature_text(task.signature) == rule.signature]
+
+
+def _known_rules(rule: Rule, learning_tasks: Iterable[LearningTask]) -> list[dict[str, Any]]:
+    """Return the rules of the literature for the same learning tasks, and whether this is one."""
+    known: dict[str, dict[str, Any]] = {}
+    for learning_task in learning_tasks:
+        for baseline in learning_task.baselines:
+            other = PlasticityRule.parse(learning_task.signature, baseline.expressions).canonical()
+            known[other.key] = {
+                "name": baseline.name,
+                "reference": baseline.reference,
+                "mathml": other.mathml,
+                "key": other.key,
+                "is_equivalent": other.fingerprint == rule.fingerprint,
+                "is_same": other.family == rule.family,
+            }
+    return list(known.values())
+
+
+def _fitness_rows(
+    rule: Rule, evaluations: list[Any], known: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return trials and fitness in each context, beside those of the rules of the literature."""
+    context_ids = {evaluation.context_id for evaluation in evaluations}
+    experiments = catalogue.experiments_in(context_ids)
+    keys = [item["key"] for item in known]
+    baselines = catalogue.evaluations_in(context_ids, rule.signature, keys) if keys else {}
+    rows = []
+    for evaluation in evaluations:
+        try:
+            label = get_learning_task(evaluation.context.learning_task_name).fitness_label
+        except UnknownLearningTask:
+            label = ""
+        beside = [
+            (item, baselines[evaluation.context_id, item["key"]])
+            for item in known
+            if (evaluation.context_id, item["key"]) in baselines
+        ]
+        own, *others = strips(
+            [
+                (evaluation.trials, evaluation.score),
+                *((other.trials, other.score) for _, other in beside),
+            ],
+            is_error=bool(error_label(label)),
+        )
+        users = experiments.get(evaluation.context_id, [])
+        rows.append(
+            {
+                "evaluation": evaluation,
+                "context": evaluation.context,
+                "fitness_label": label,
+                "strip": own,
+                "reason": Outcome(evaluation.reason).label if evaluation.reason else "",
+                "experiments": users[:3],
+                "n_more_experiments": max(0, len(users) - 3),
+                "baselines": [
+                    {"name": item["name"], "score": other.score, "strip": strip}
+                    for (item, other), strip in zip(beside, others, strict=True)
+                ],
+            }
+        )
+    return rows
