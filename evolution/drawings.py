@@ -126,15 +126,14 @@ def draw(
     edges = _edges(graph, shown, active)
     edges_before = _edges(before, shown, active_before) if before else edges
 
-    swing = min(
-        _LARGEST_SWING,
-        10
-        + _SWING
-        * max((places[to][0] - places[of][0] for of, to, _ in edges if to >= 0), default=1),
-    )
+    swings = [
+        _swing(_span(places, last_column, of, to), is_output=to < 0)
+        for of, to, _ in edges | edges_before
+    ]
+    swing = max(swings, default=0)
     inputs_height = (len(inputs) - 1) * _ROW * 0.8
     grid_height = (n_rows - 1) * _ROW
-    half = max(inputs_height / 2, grid_height / 2 + 0.75 * swing) + _RADIUS + _MARGIN
+    half = max(inputs_height / 2, grid_height / 2 + 0.78 * swing) + _RADIUS + _MARGIN
     height = 2 * half
 
     def place(index: int) -> tuple[float, float]:
@@ -151,7 +150,7 @@ def draw(
         of, to, operand = edge
         kinds = _edge_kinds(edge, edges, edges_before, active, active_before)
         target = end if to < 0 else place(to)
-        span = (last_column + 1 if to < 0 else places[to][0]) - places[of][0]
+        span = _span(places, last_column, of, to)
         drawn_edges.append(DrawnEdge(_curve(place(of), target, span, operand, to < 0), kinds))
     # What is active is drawn over what is not.
     drawn_edges.sort(key=lambda edge: ("unused" not in edge.kinds, "new" in edge.kinds))
@@ -182,8 +181,11 @@ def draw(
     )
 
 
-def changes_in_words(before: GenomeGraph, after: GenomeGraph) -> list[str]:
-    """Say what a mutation did to each node and to the output; what is inactive last."""
+def changes_in_words(before: GenomeGraph, after: GenomeGraph) -> tuple[list[str], list[str]]:
+    """Say what a mutation did to nodes and output: to those that matter, and to inactive ones.
+
+    What matters is active before or after.
+    """
     active = {node.index for node in before.active_nodes} | {
         node.index for node in after.active_nodes
     }
@@ -202,7 +204,7 @@ def changes_in_words(before: GenomeGraph, after: GenomeGraph) -> list[str]:
             (used if new.index in active else unused).append(text)
     if before.output != after.output:
         used.append(f"output: {_name(before, before.output)} → {_name(after, after.output)}")
-    return [*used, *(f"{text} (not active)" for text in unused)]
+    return used, unused
 
 
 # --- values of trials ---------------------------------------------------------------------------
@@ -308,16 +310,27 @@ def _edges(
     return edges | {(graph.output, -1, 0)}
 
 
+def _span(places: Mapping[int, tuple[int, int]], last_column: int, of: int, to: int) -> int:
+    """Return how many columns an edge goes to the right."""
+    return (last_column + 1 if to < 0 else places[to][0]) - places[of][0]
+
+
+def _swing(span: int, *, is_output: bool) -> float:
+    """Return how far an edge swings out of its row, to get round the nodes between."""
+    if span <= 1:
+        return 0
+    return min(_LARGEST_SWING, 2 * _SWING * (span - 1) if is_output else 10 + _SWING * (span - 1))
+
+
 def _curve(
     start: tuple[float, float], end: tuple[float, float], span: int, operand: int, is_output: bool
 ) -> str:
     """Return the path of an edge: first operands arrive from above, second ones from below."""
     (x1, y1), (x2, y2) = start, end
-    side = 1 if operand else -1
-    swing = side * min(_LARGEST_SWING, (0 if span <= 1 else 10) + _SWING * (span - 1))
-    if is_output:
-        side, swing = 0, min(_LARGEST_SWING, _SWING * 2 * (span - 1)) if span > 1 else 0
-        x2 -= 12
+    # The edge to the output passes below the nodes.
+    side = 0 if is_output else 1 if operand else -1
+    swing = _swing(span, is_output=is_output) * (side or 1)
+    x2 -= 12 if is_output else 0
     x1 += _RADIUS * 0.9
     x2 -= _RADIUS * 0.94
     y2 += side * 6

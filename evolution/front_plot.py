@@ -81,7 +81,7 @@ def front_figure(
     )
     plot.toolbar.logo = None
     plot.xaxis.ticker = SingleIntervalTicker(
-        interval=1 if largest <= 15 else 2 if largest <= 30 else 5, num_minor_ticks=0
+        interval=1 if largest <= 10 else 2 if largest <= 30 else 5, num_minor_ticks=0
     )
     if not is_log and not isinstance(plot.yaxis[0], LogAxis):
         plot.yaxis.formatter = BasicTickFormatter(power_limit_high=9)

@@ -170,6 +170,7 @@ def drawings(
     drawn = []
     for branch, name in enumerate(signature.branches):
         earlier = before[branch] if before else None
+        used, unused = changes_in_words(earlier, after[branch]) if earlier else ([], [])
         mutated = mutated_addresses(genes[branch], parameters, signature.input_names)
         drawn.append(
             {
@@ -177,10 +178,12 @@ def drawings(
                     after[branch],
                     output_name=_short(name),
                     mutated=mutated,
-                    before=earlier,
+                    # In the whole grid the lines of two genomes would be too many.
+                    before=earlier if only_used else None,
                     only_used=only_used,
                 ),
-                "words": changes_in_words(earlier, after[branch]) if earlier else [],
+                "words": used,
+                "unused_words": unused,
                 "name": name,
                 "is_changed": bool(mutated),
             }
@@ -232,6 +235,7 @@ def _step(
         "drawings": [item for item in drawn if item["is_changed"]] or drawn,
         "gain": gain,
         "words": [word for item in drawn for word in item["words"]],
+        "n_unused": sum(len(item["unused_words"]) for item in drawn),
     }
 
 
