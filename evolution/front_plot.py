@@ -134,7 +134,12 @@ def front_figure(
         TapTool(renderers=hovered, callback=OpenURL(url=address, same_tab=True)),
     )
     if hovered:
-        plot.legend.location = "bottom_right"
+        # Above the plane, where it covers no point.
+        plot.add_layout(plot.legend[0], "above")
+        plot.legend.orientation = "horizontal"
+        plot.legend.location = "left"
+        plot.legend.border_line_color = None
+        plot.legend.items = plot.legend.items[::-1]
         plot.legend.click_policy = "hide"
         plot.legend.background_fill_alpha = 0.8
         plot.legend.label_text_font_size = "12px"

@@ -28,13 +28,12 @@
         axis_label_text_color: text,
       });
     }
-    for (const model of figure.center) {
+    for (const model of [...figure.center, ...figure.above]) {
       if (model.type === "Grid") model.setv({ grid_line_color: line });
       if (model.type === "Legend") {
         model.setv({
           label_text_color: color("text"),
           background_fill_color: color("surface"),
-          border_line_color: line,
         });
       }
     }
