@@ -10,7 +10,7 @@ table of counters would have made each generation dearer to write, and had to be
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection
@@ -33,6 +33,9 @@ _N_FITTEST = 40
 _MAX_COMPLEXITIES = 200
 #: Separates the branches of a rule in a text.
 SEPARATOR = ";"
+
+#: Forms that are looked at to say where the classes of a page, or a single one, were found.
+_N_FORMS_OF_MANY, N_FORMS_OF_ONE = 24, 300
 
 SORTS = ("fitness", "newest", "oldest", "simplest")
 
@@ -93,6 +96,11 @@ class RuleClass:
     n_forms: int = 1
     n_runs: int = 0
     n_experiments: int = 0
+
+    @property
+    def is_lower_bound(self) -> bool:
+        """Whether it may have been found in more runs: not all forms were looked at."""
+        return self.n_forms > _N_FORMS_OF_MANY
 
 
 @dataclass(frozen=True)
@@ -178,7 +186,7 @@ def rule_classes(criteria: Criteria, *, offset: int, limit: int) -> tuple[list[R
     _add_members(classes, keep_rule=criteria.context is not None)
     if criteria.context is None:
         _add_evaluations(classes)
-    counts = found_counts({item.rule.fingerprint for item in classes})
+    counts = found_counts({item.rule.fingerprint for item in classes}, n_forms=_N_FORMS_OF_MANY)
     for item in classes:
         item.n_runs, item.n_experiments = counts.get(_class_of(item.rule), (0, 0))
     return classes, is_more
@@ -195,8 +203,10 @@ def _evaluated(criteria: Criteria) -> QuerySet[Evaluation]:
         Q(complexity__lt=OuterRef("complexity"))
         | Q(complexity=OuterRef("complexity"), rule_id__lt=OuterRef("rule_id"))
     )
+    # The context says which learning task it is: asking for the signature would make SQLite begin
+    # with all rules.
     found = complete.filter(~Exists(simpler)).filter(
-        *_conditions(criteria, prefix="rule__", complexity="complexity")
+        *_conditions(replace(criteria, signature=None), prefix="rule__", complexity="complexity")
     )
     if criteria.fitness_min is not None:
         found = found.filter(score__gte=criteria.fitness_min)
@@ -204,8 +214,8 @@ def _evaluated(criteria: Criteria) -> QuerySet[Evaluation]:
         found = found.filter(score__lte=criteria.fitness_max)
     order = {
         "fitness": ("-score", "-pk"),
-        "newest": ("-rule_id",),
-        "oldest": ("rule_id",),
+        "newest": ("-context_id", "-rule_id"),
+        "oldest": ("context_id", "rule_id"),
         "simplest": ("complexity", "-score", "pk"),
     }
     return found.select_related("rule").defer("detail").order_by(*order[criteria.sort])
@@ -290,13 +300,22 @@ def _add_evaluations(classes: Sequence[RuleClass]) -> None:
 
 
 def _pairs(condition: str) -> str:
-    """Return the part of a statement that names each (rule, run) in which a rule was found."""
+    """Return the part of a statement that names each (rule, run) in which a rule was found.
+
+    Of each class the simplest forms are looked at, whose number is the parameter after those of
+    the condition: neutral drift makes thousands of others, and their runs are mostly the same.
+    """
     name = connection.ops.quote_name
     individual, rule = name(Individual._meta.db_table), name(Rule._meta.db_table)
     return f"""
         WITH RECURSIVE pair (rule_id, run_id) AS (
-            SELECT r.id, (SELECT MIN(i.run_id) FROM {individual} i WHERE i.rule_id = r.id)
-            FROM {rule} r WHERE {condition}
+            SELECT f.id, (SELECT MIN(i.run_id) FROM {individual} i WHERE i.rule_id = f.id)
+            FROM (
+                SELECT r.id, ROW_NUMBER() OVER (
+                    PARTITION BY r.fingerprint, r.signature ORDER BY r.complexity, r.id
+                ) AS place
+                FROM {rule} r WHERE {condition}
+            ) AS f WHERE f.place <= %s
             UNION ALL
             SELECT p.rule_id, (SELECT MIN(i.run_id) FROM {individual} i
                                WHERE i.rule_id = p.rule_id AND i.run_id > p.run_id)
@@ -305,8 +324,16 @@ def _pairs(condition: str) -> str:
     """  # noqa: S608
 
 
-def found_counts(fingerprints: Iterable[str]) -> dict[tuple[str, str], tuple[int, int]]:
-    """Return by (signature, fingerprint) in how many runs and experiments a class was found."""
+def found_counts(
+    fingerprints: Iterable[str], *, n_forms: int
+) -> dict[tuple[str, str], tuple[int, int]]:
+    """Return by (signature, fingerprint) in how many runs and experiments a class was found.
+
+    Parameters
+    ----------
+    n_forms : int
+        How many forms of each class are looked at; with more the numbers are lower bounds.
+    """
     values = sorted(set(fingerprints))
     if not values:
         return {}
@@ -321,7 +348,7 @@ def found_counts(fingerprints: Iterable[str]) -> dict[tuple[str, str], tuple[int
         GROUP BY r.signature, r.fingerprint
     """  # noqa: S608
     with connection.cursor() as cursor:
-        cursor.execute(statement, values)
+        cursor.execute(statement, [*values, n_forms])
         return {(row[0], row[1]): (row[2], row[3]) for row in cursor.fetchall()}
 
 
@@ -347,7 +374,9 @@ def discoveries(rule: Rule, *, offset: int, limit: int) -> tuple[list[Discovery]
         ORDER BY run.id DESC
     """  # noqa: S608
     with connection.cursor() as cursor:
-        cursor.execute(statement, [rule.fingerprint, rule.signature, limit + 1, offset])
+        cursor.execute(
+            statement, [rule.fingerprint, rule.signature, N_FORMS_OF_ONE, limit + 1, offset]
+        )
         rows = cursor.fetchall()
     found = [
         Discovery(experiment_id, title, run_index + 1, index, generation, fitness)

@@ -100,11 +100,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='rule',
-            index=models.Index(fields=['fingerprint', 'complexity'], name='rule_class'),
+            index=models.Index(fields=['fingerprint', 'signature', 'complexity'], name='rule_class'),
         ),
         migrations.AddIndex(
             model_name='rule',
-            index=models.Index(fields=['family', 'complexity'], name='rule_family'),
+            index=models.Index(fields=['family', 'signature', 'complexity'], name='rule_family'),
         ),
         migrations.AddIndex(
             model_name='rule',

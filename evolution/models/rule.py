@@ -36,9 +36,10 @@ class Rule(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["signature", "key"], name="rule_key_unique")]
+        # With the signature in them, SQLite prefers these to the index of the constraint.
         indexes = [
-            models.Index(fields=["fingerprint", "complexity"], name="rule_class"),
-            models.Index(fields=["family", "complexity"], name="rule_family"),
+            models.Index(fields=["fingerprint", "signature", "complexity"], name="rule_class"),
+            models.Index(fields=["family", "signature", "complexity"], name="rule_family"),
             models.Index(fields=["signature", "complexity"], name="rule_complexity"),
         ]
 

@@ -121,7 +121,7 @@ def page(request: HttpRequest, pk: int) -> HttpResponse:
         rule = Rule.objects.get(pk=pk)
     except Rule.DoesNotExist:
         raise Http404(f"There is no rule {pk}.") from None
-    counts = catalogue.found_counts([rule.fingerprint])
+    counts = catalogue.found_counts([rule.fingerprint], n_forms=catalogue.N_FORMS_OF_ONE)
     n_runs, n_experiments = counts.get((rule.signature, rule.fingerprint), (0, 0))
     forms = Paginator(catalogue.forms(rule), N_FORMS).get_page(request.GET.get("forms"))
     evaluations = catalogue.evaluations_of(rule, N_CONTEXTS)
@@ -148,6 +148,7 @@ def page(request: HttpRequest, pk: int) -> HttpResponse:
         "simplest": forms[0] if forms.number == 1 and forms else None,
         "relatives": catalogue.relatives(rule, N_RELATIVES),
         "n_runs": n_runs,
+        "is_lower_bound": forms.paginator.count > catalogue.N_FORMS_OF_ONE,
         "n_experiments": n_experiments,
         "discoveries": discoveries,
         "number": number,
