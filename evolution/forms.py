@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import enum
+import hashlib
+import re
+import sys
 import types
 import typing
 import uuid
@@ -25,6 +28,9 @@ if typing.TYPE_CHECKING:
 #: Seeds reach NumPy's legacy generator and NEST, which take 32 bits; trials and runs count up
 #: from the seed, so that the last ones are kept free.
 MAX_SEED = 2**32 - 1_000_000
+
+MAX_TAGS = 12
+MAX_TAG_LENGTH = 30
 
 _TASK = "task"
 _EVOLUTION = "evolution"
@@ -129,6 +135,89 @@ class ExtensionForm(forms.Form):
         )
 
 
+class DeletionForm(forms.Form):
+    """The name or the number of an experiment, typed by whoever wants to delete it."""
+
+    confirmation = forms.CharField(label="Name or number of the experiment", max_length=200)
+
+    def __init__(self, data: Mapping[str, Any] | None = None, *, experiment: Experiment) -> None:
+        super().__init__(data)
+        self.experiment = experiment
+
+    def clean_confirmation(self) -> str:
+        """Accept the name as it stands on the page, or the number with or without a #."""
+        typed = self.cleaned_data["confirmation"]
+        name = " ".join(self.experiment.name.split())
+        if typed.removeprefix("#") != str(self.experiment.pk) and " ".join(typed.split()) != name:
+            raise forms.ValidationError("This is neither its name nor its number.")
+        return typed
+
+
+class TagsField(forms.CharField):
+    """A list of short words, in lower case and each once."""
+
+    def prepare_value(self, value: Any) -> str:
+        """Return the text that the form shows."""
+        return ", ".join(value) if isinstance(value, list) else value or ""
+
+    def to_python(self, value: Any) -> list[str]:
+        """Return the words of a text with commas or spaces between them."""
+        words = re.split(r"[,;\s]+", super().to_python(value).casefold())
+        return list(dict.fromkeys(word.lstrip("#") for word in words if word.lstrip("#")))
+
+    def run_validators(self, value: list[str]) -> None:
+        """Leave the limits to :meth:`validate`."""
+
+    def validate(self, value: list[str]) -> None:
+        """Allow a few short words without marks that addresses would have to escape."""
+        for word in value:
+            if len(word) > MAX_TAG_LENGTH:
+                raise forms.ValidationError(
+                    f"A tag has at most {MAX_TAG_LENGTH} characters: “{word[:MAX_TAG_LENGTH]}…”."
+                )
+            if not re.fullmatch(r"[\w.+-]+", word):
+                raise forms.ValidationError(
+                    f"A tag is made of letters, digits and - _ . +, unlike “{word}”."
+                )
+        if len(value) > MAX_TAGS:
+            raise forms.ValidationError(f"An experiment has at most {MAX_TAGS} tags.")
+
+
+class LabelsForm(forms.Form):
+    """Tags and notes of an experiment.
+
+    What the page showed comes along, so that one person's notes do not overwrite another's unseen.
+    """
+
+    tags = TagsField(
+        required=False, help_text="Short words with commas between them, such as pilot, paper-fig5."
+    )
+    notes = forms.CharField(
+        required=False,
+        max_length=20_000,
+        widget=forms.Textarea(attrs={"rows": 6}),
+        help_text="Plain text.",
+    )
+    seen = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    @classmethod
+    def for_experiment(cls, experiment: Experiment) -> typing.Self:
+        """Return the form as a page shows it first."""
+        return cls(
+            initial={
+                "tags": experiment.tags,
+                "notes": experiment.notes,
+                "seen": labels_digest(experiment),
+            }
+        )
+
+
+def labels_digest(experiment: Experiment) -> str:
+    """Return a short text that changes with the tags and the notes."""
+    text = "\0".join([*experiment.tags, experiment.notes])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 class ExperimentForm(forms.Form):
     """A new experiment of one learning task, filled in from one of its presets.
 
@@ -162,6 +251,8 @@ class ExperimentForm(forms.Form):
         self.learning_task = learning_task
         self.preset = preset
         self.original = original
+        #: What of the original cannot be taken over as it is, for people to read.
+        self.notices: list[str] = []
         self.task_parameters: TaskParameters | None = None
         self.evolution_parameters: EvolutionParameters | None = None
         self._sets: dict[str, type[Parameters]] = {
@@ -177,7 +268,7 @@ class ExperimentForm(forms.Form):
             **_prefixed(
                 _EVOLUTION, EvolutionParameters.from_mapping(preset.evolution).to_mapping()
             ),
-            **({} if original is None else _values_of(original)),
+            **({} if original is None else self._values_of(original)),
         }
         super().__init__(data, initial=initial)
         for prefix, parameters_type in self._sets.items():
@@ -203,31 +294,75 @@ class ExperimentForm(forms.Form):
         """Validate both sets of parameters; each message goes to its field."""
         self.task_parameters = self._parameters(_TASK)
         self.evolution_parameters = self._parameters(_EVOLUTION)
-        if self.task_parameters is not None and self.evolution_parameters is not None:
+        if self.evolution_parameters is not None:
+            n_trials = self.cleaned_data.get(f"{_TASK}-n_trials")
+            if self.task_parameters is None and not n_trials:
+                n_trials = sys.maxsize  # there is a message at it already
             try:
-                self.evolution_parameters.check_against(
-                    self.learning_task.signature, self.task_parameters.n_trials
-                )
+                self.evolution_parameters.check_against(self.learning_task.signature, n_trials)
             except ParameterError as error:
-                self._add_messages(_EVOLUTION, error)
+                self._add_messages(_EVOLUTION, error.messages)
         return self.cleaned_data
 
-    def _add_messages(self, prefix: str, error: ParameterError) -> None:
-        for name, texts in error.messages.items():
+    def _add_messages(self, prefix: str, messages: Mapping[str, list[str]]) -> None:
+        for name, texts in messages.items():
             for text in texts:
                 self.add_error(f"{prefix}-{name}" if name else None, text)
 
     def _parameters(self, prefix: str) -> Parameters | None:
+        """Return the set of parameters, None if a value does not fit; all messages are added.
+
+        Where a field holds no value of its type, the others are checked all the same. Combinations
+        have to wait: the default that stands in for the missing value would give false messages.
+        """
         parameters_type = self._sets[prefix]
         names = [f"{prefix}-{name}" for name in parameters_type.model_fields]
-        if any(name in self.errors for name in names):
-            return None
-        values = {name.partition("-")[2]: self.cleaned_data[name] for name in names}
+        is_complete = not any(name in self.errors for name in names)
+        values = {
+            name.partition("-")[2]: self.cleaned_data[name]
+            for name in names
+            if name not in self.errors
+        }
         try:
-            return parameters_type.from_mapping(values)
+            parameters = parameters_type.from_mapping(values)
         except ParameterError as error:
-            self._add_messages(prefix, error)
+            self._add_messages(
+                prefix,
+                {name: texts for name, texts in error.messages.items() if name or is_complete},
+            )
             return None
+        return parameters if is_complete else None
+
+    def _values_of(self, original: Experiment) -> dict[str, Any]:
+        """Return the values of another experiment; note which of them do not fit any more."""
+        values: dict[str, Any] = {
+            "name": f"{original.name} (copy)"[:200],
+            "n_runs": original.n_runs,
+            "seed": original.seed,
+        }
+        stored = {_TASK: original.task_parameters, _EVOLUTION: original.evolution_parameters}
+        for prefix, parameters_type in self._sets.items():
+            descriptions = parameters_type.descriptions()
+            known = {name: value for name, value in stored[prefix].items() if name in descriptions}
+            for name in sorted(stored[prefix].keys() - known.keys()):
+                self.notices.append(
+                    f"The parameter {name} ({stored[prefix][name]}) does not exist any more."
+                )
+            for name, description in descriptions.items():
+                if name not in known:
+                    self.notices.append(
+                        f"{_label(description)} is new since then, and has its default."
+                    )
+            try:
+                parameters_type.from_mapping(known)
+            except ParameterError as error:
+                self.notices += [
+                    f"{_label(descriptions[name])}: {text}" if name else text
+                    for name, texts in error.messages.items()
+                    for text in texts
+                ]
+            values |= _prefixed(prefix, known)
+        return values
 
     def _groups(self, prefix: str) -> Iterator[FieldGroup]:
         by_heading: dict[str, FieldGroup] = {}
@@ -238,16 +373,6 @@ class ExperimentForm(forms.Form):
                 self[f"{prefix}-{name}"]
             )
         yield from by_heading.values()
-
-
-def _values_of(experiment: Experiment) -> dict[str, Any]:
-    return {
-        "name": f"{experiment.name} (copy)"[:200],
-        "n_runs": experiment.n_runs,
-        "seed": experiment.seed,
-        **_prefixed(_TASK, experiment.get_task_parameters().to_mapping()),
-        **_prefixed(_EVOLUTION, experiment.get_evolution_parameters().to_mapping()),
-    }
 
 
 def _label(description: ParameterDescription) -> str:

@@ -96,6 +96,14 @@ def chosen_seed(options: Mapping[str, Any], preset: Preset) -> int:
     return seed
 
 
+def check_number_of_runs(n_runs: int | None) -> None:
+    """Raise an error that names the option where the number of runs is out of bounds."""
+    from evolution.models.experiment import MAX_RUNS
+
+    if n_runs is not None and not 1 <= n_runs <= MAX_RUNS:
+        raise bad_input(f"--runs must be from 1 to {MAX_RUNS}.")
+
+
 def changed_parameters(
     parameter_sets: Sequence[Parameters], changes: Sequence[str]
 ) -> list[Parameters]:

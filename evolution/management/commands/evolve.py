@@ -17,6 +17,7 @@ from evolution.management.base import (
     LearningTaskCommand,
     bad_input,
     changed_parameters,
+    check_number_of_runs,
     chosen_seed,
     chosen_task,
 )
@@ -56,6 +57,7 @@ class Command(LearningTaskCommand):
         from evolution.services import experiments
 
         learning_task, preset = chosen_task(options)
+        check_number_of_runs(options["runs"])
         changes = list(options["changes"])
         if options["generations"] is not None:
             changes.append(f"n_generations={options['generations']}")
@@ -133,9 +135,12 @@ class Command(LearningTaskCommand):
                 work()
                 message = experiment_message(experiment)
                 for run in message["runs"]:
+                    if run["run"] not in bars:  # somebody has extended the experiment
+                        bars[run["run"]] = progress.add_task(f"seed {run['seed']}", fitness="-")
                     progress.update(
                         bars[run["run"]],
                         completed=max(0, run["generation"]),
+                        total=message["n_generations"],
                         fitness="-" if run["fitness"] is None else f"{run['fitness']:.6g}",
                     )
                 done_before, done = done, sum(run["generation"] for run in message["runs"])

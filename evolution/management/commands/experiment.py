@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from evolution.management.base import bad_input, parsed_changes
+from evolution.management.base import bad_input, check_number_of_runs, parsed_changes
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -102,6 +102,7 @@ class Command(BaseCommand):
         from evolution.cgp.parameters import EvolutionParameters
         from evolution.services import experiments
 
+        check_number_of_runs(options["runs"])
         types = [experiment.learning_task.parameters_type, EvolutionParameters]
         clone = experiments.clone_experiment(
             experiment,

@@ -71,7 +71,7 @@ def test_people_read_lines(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["nowhere"], "There is no learning task 'nowhere'"),
         (["regression", "--generations", "0"], "n_generations: Must be greater"),
-        (["regression", "--runs", "0"], "N runs"),
+        (["regression", "--runs", "0"], "--runs must be from 1 to 100."),
         (["regression", "--set", "tournament_size=9"], "tournament size"),
         (["regression", "--set", "primitives=Add,Cosine"], "primitives"),
         (["regression", "--seed", "-4"], "seed must be from 0"),
