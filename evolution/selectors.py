@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.db.models import Case, Count, F, OuterRef, Q, QuerySet, Subquery, Sum, Value, When
+from django.db.models import Case, Count, OuterRef, Q, QuerySet, Subquery, Sum, Value, When
 from django.utils import timezone
 
 from evolution.enums import ExperimentState
-from evolution.models import Evaluation, Experiment, Generation, Individual, Rule, Run
+from evolution.models import Evaluation, Experiment, Generation, Individual, LogEntry, Rule, Run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from evolution.serializers import (
         ExperimentMessage,
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
         RuleMessage,
         RunMessage,
     )
+
+#: The fittest run first; of equally fit ones that which needed fewer generations, which is the
+#: same however fast their workers were.
+BEST_FIRST = ("-champion_fitness", "improved_at_generation", "index")
+
+MAX_LOG_ENTRIES = 100
 
 _FINAL_STATES = [state for state in ExperimentState if state.is_final]
 
@@ -40,7 +46,7 @@ def experiments_for_list() -> QuerySet[Experiment]:
     the runs) and ``n_runs_ended``; see :func:`progress`.
     """
     best = Run.objects.filter(experiment=OuterRef("pk"), champion_fitness__isnull=False).order_by(
-        "-champion_fitness", "index"
+        *BEST_FIRST
     )
     return (
         Experiment.objects.newest_first()
@@ -69,19 +75,38 @@ def progress(experiment: Experiment, n_generations_done: int) -> float:
     return min(1.0, n_generations_done / wanted)
 
 
-def experiment_message(experiment: Experiment) -> ExperimentMessage:
-    """Return where an experiment stands, read anew from the database."""
-    experiment.refresh_from_db(fields=["state", "started_at", "finished_at"])
-    runs = list(experiment.runs.without_engine_state().order_by("index"))
+def experiment_message(
+    experiment: Experiment, runs: Sequence[Run] | None = None
+) -> ExperimentMessage:
+    """Return where an experiment stands.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    runs : sequence of Run, optional
+        All runs in their order; without them experiment and runs are read anew.
+    """
+    if runs is None:
+        experiment.refresh_from_db(
+            fields=["state", "started_at", "finished_at", "rested_s", "archived_at",
+                    "evolution_parameters"]
+        )  # fmt: skip
+        runs = runs_of(experiment)
     n_generations = experiment.evolution_parameters["n_generations"]
-    elapsed_s = _elapsed_s(experiment)
+    elapsed_s = _elapsed_s(experiment, runs)
     return {
         "state": experiment.state,
+        "is_archived": experiment.archived_at is not None,
         "n_generations": n_generations,
         "runs": [_run_message(run) for run in runs],
         "elapsed_s": elapsed_s,
         "remaining_s": _remaining_s(experiment, runs, n_generations, elapsed_s),
     }
+
+
+def runs_of(experiment: Experiment) -> list[Run]:
+    """Return the runs of an experiment in their order, without what only the engine reads."""
+    return list(experiment.runs.without_engine_state().order_by("index"))
 
 
 def _run_message(run: Run) -> RunMessage:
@@ -92,6 +117,7 @@ def _run_message(run: Run) -> RunMessage:
         "stop_reason": run.stop_reason,
         "generation": last_generation(run),
         "fitness": run.champion_fitness,
+        "improved_at": run.improved_at_generation,
     }
 
 
@@ -100,15 +126,18 @@ def last_generation(run: Run) -> int:
     return -1 if run.champion_id is None else run.n_generations_done
 
 
-def _elapsed_s(experiment: Experiment) -> float | None:
+def _elapsed_s(experiment: Experiment, runs: Sequence[Run]) -> float | None:
+    """Return how long an experiment has been going on without its rests, in s."""
     if experiment.started_at is None:
         return None
     end = experiment.finished_at or timezone.now()
-    return (end - experiment.started_at).total_seconds()
+    if experiment.state == ExperimentState.PAUSED:
+        end = min((run.paused_at for run in runs if run.paused_at), default=end)
+    return max(0.0, (end - experiment.started_at).total_seconds() - experiment.rested_s)
 
 
 def _remaining_s(
-    experiment: Experiment, runs: list[Run], n_generations: int, elapsed_s: float | None
+    experiment: Experiment, runs: Sequence[Run], n_generations: int, elapsed_s: float | None
 ) -> float | None:
     """Return how long an experiment that runs will go on at the pace it has had, in s."""
     done = sum(last_generation(run) + 1 for run in runs)
@@ -191,6 +220,11 @@ def improvements(experiment: Experiment) -> QuerySet[Generation]:
     )
 
 
+def log_of(experiment: Experiment) -> list[LogEntry]:
+    """Return what people did to an experiment lately, newest first."""
+    return list(experiment.log.select_related("user").order_by("-pk")[:MAX_LOG_ENTRIES])
+
+
 def baseline_evaluations(experiment: Experiment, keys: Iterable[str]) -> dict[str, Evaluation]:
     """Return what is known of rules in the trials of an experiment, by the rules' keys."""
     evaluations = Evaluation.objects.filter(
@@ -202,13 +236,25 @@ def baseline_evaluations(experiment: Experiment, keys: Iterable[str]) -> dict[st
     }
 
 
-def champion(experiment: Experiment) -> Individual | None:
-    """Return the fittest individual of all runs with its rule, None before there is one."""
-    run = (
-        experiment.runs.without_engine_state()
-        .filter(champion_fitness__isnull=False)
-        .select_related("champion__rule")
-        .order_by(F("champion_fitness").desc(), "index")
-        .first()
+def champion(experiment: Experiment, runs: Iterable[Run] | None = None) -> Individual | None:
+    """Return the fittest individual of all runs with its rule, None before there is one.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    runs : iterable of Run, optional
+        Its runs, where they have been read already.
+    """
+    run = best_run(experiment.runs.without_engine_state() if runs is None else runs)
+    if run is None:
+        return None
+    return Individual.objects.select_related("rule").get(pk=run.champion_id)
+
+
+def best_run(runs: Iterable[Run]) -> Run | None:
+    """Return the run with the fittest champion, None before there is one; see `BEST_FIRST`."""
+    return min(
+        (run for run in runs if run.champion_fitness is not None),
+        key=lambda run: (-run.champion_fitness, run.improved_at_generation, run.index),
+        default=None,
     )
-    return None if run is None else run.champion

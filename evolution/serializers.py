@@ -31,7 +31,7 @@ class GenerationMessage(TypedDict):
 
 
 class RunMessage(TypedDict):
-    """Where a run stands."""
+    """Where a run stands; ``improved_at`` is the generation of the last fitter champion."""
 
     run: int
     seed: int
@@ -39,12 +39,14 @@ class RunMessage(TypedDict):
     stop_reason: str
     generation: int
     fitness: float | None
+    improved_at: int
 
 
 class ExperimentMessage(TypedDict):
     """Where an experiment stands."""
 
     state: str
+    is_archived: bool
     n_generations: int
     runs: list[RunMessage]
     elapsed_s: float | None

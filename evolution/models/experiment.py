@@ -10,6 +10,7 @@ from django.db import models
 from django.urls import reverse
 
 from evolution.enums import Action, ExperimentState, StopReason
+from evolution.models.fields import WordsField
 
 if TYPE_CHECKING:
     from evolution.cgp.parameters import EvolutionParameters
@@ -79,10 +80,17 @@ class Experiment(models.Model):
         help_text="Context of the latest evaluations.",
     )
     submission_token = models.UUIDField(null=True, unique=True, editable=False)
+    tags = WordsField(default=list, blank=True, help_text="Words to find it by.")
+    notes = models.TextField(blank=True)
     provenance = models.JSONField(default=dict)
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+    rested_s = models.FloatField(
+        default=0.0,
+        editable=False,
+        help_text="Time between pauses and resumptions, and between an end and an extension.",
+    )
     archived_at = models.DateTimeField(null=True, blank=True)
     served_at = models.DateTimeField(
         null=True, editable=False, help_text="When a worker last turned to it: they take turns."
@@ -192,6 +200,9 @@ class Run(models.Model):
     )
     n_pruned = models.PositiveIntegerField(
         default=0, help_text="Of these, how many were not simulated in all trials."
+    )
+    simulated_s = models.FloatField(
+        default=0.0, help_text="Time of the simulations that it waited for, in s of one core."
     )
     saved_s = models.FloatField(
         default=0.0, help_text="Time of simulation that cache and pruning saved, in s of one core."

@@ -48,6 +48,13 @@ class Generation(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["run", "index"], name="generation_index_unique")
         ]
+        indexes = [
+            models.Index(
+                fields=["run", "index"],
+                name="generation_improvement",
+                condition=models.Q(is_improvement=True),
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.run} generation {self.index}"
@@ -105,6 +112,7 @@ class Individual(models.Model):
         indexes = [
             models.Index(fields=["run", "birth_generation"], name="individual_generation"),
             models.Index(fields=["rule", "run", "index"], name="individual_discovery"),
+            models.Index(fields=["run", "outcome"], name="individual_outcome"),
         ]
 
     def __str__(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Max, Min, Q
 from django.utils import timezone
 
 from evolution.enums import Action, ExperimentState, StopReason
@@ -43,6 +43,23 @@ RETRIABLE = (Reason.TIME_LIMIT, Reason.CRASH, Reason.ERROR)
 _LIVE = (ExperimentState.RUNNING, ExperimentState.PAUSED)
 _FINAL = tuple(state for state in ExperimentState if state.is_final)
 _QUIET = (ExperimentState.CREATED, ExperimentState.PAUSED, *_FINAL)
+_RESUMABLE = (ExperimentState.PAUSED, ExperimentState.FAILED)
+_EXTENSIBLE = (*_LIVE, ExperimentState.FINISHED)
+_DELETABLE = (ExperimentState.CREATED, *_FINAL)
+
+
+def possible_actions(experiment: Experiment) -> set[str]:
+    """Return what the state of an experiment allows: what pages offer."""
+    allowed = {
+        "launch": (ExperimentState.CREATED,),
+        "pause": (ExperimentState.RUNNING,),
+        "resume": _RESUMABLE,
+        "stop": _LIVE,
+        "extend": _EXTENSIBLE,
+        "unarchive" if experiment.archived_at else "archive": _QUIET,
+        "delete": _DELETABLE,
+    }
+    return {action for action, states in allowed.items() if experiment.state in states}
 
 
 def pause_experiment(experiment: Experiment, *, by: User | None = None) -> None:
@@ -77,14 +94,13 @@ def resume_experiment(
         _lock_runs(experiment)
         _change_state(
             experiment,
-            [ExperimentState.PAUSED, ExperimentState.FAILED],
+            _RESUMABLE,
             ExperimentState.RUNNING,
             "resumed",
             finished_at=None,
+            rested_s=_rested_s(experiment),
         )
-        n_runs = _set_going(
-            experiment.runs.filter(state__in=[ExperimentState.PAUSED, ExperimentState.FAILED])
-        )
+        n_runs = _set_going(experiment.runs.filter(state__in=_RESUMABLE))
         announce(experiment, Action.RESUMED, by=by)
         wake_on_commit(courier, n_runs)
     experiment.refresh_from_db()
@@ -101,7 +117,14 @@ def stop_experiment(experiment: Experiment, *, by: User | None = None) -> None:
     now = timezone.now()
     with transaction.atomic():
         _lock_runs(experiment)
-        _change_state(experiment, _LIVE, ExperimentState.STOPPED, "stopped", finished_at=now)
+        _change_state(
+            experiment,
+            _LIVE,
+            ExperimentState.STOPPED,
+            "stopped",
+            finished_at=now,
+            rested_s=_rested_s(experiment),
+        )
         experiment.runs.filter(state__in=_LIVE).update(
             state=ExperimentState.STOPPED,
             stop_reason=StopReason.STOPPED,
@@ -172,7 +195,7 @@ def _extend(
     _lock_runs(experiment)
     n_won = Experiment.objects.filter(
         pk=experiment.pk,
-        state__in=(*_LIVE, ExperimentState.FINISHED),
+        state__in=_EXTENSIBLE,
         n_runs=experiment.n_runs,
         evolution_parameters=experiment.evolution_parameters,
     ).update(evolution_parameters=parameters.to_mapping(), n_runs=n_runs)
@@ -184,9 +207,10 @@ def _extend(
         for index in range(experiment.runs.count(), n_runs)
     )
     if experiment.state == ExperimentState.FINISHED:
+        experiment.rested_s = _rested_s(experiment)
         experiment.state = ExperimentState.RUNNING
         experiment.finished_at = None
-        experiment.save(update_fields=["state", "finished_at"])
+        experiment.save(update_fields=["state", "finished_at", "rested_s"])
     fresh = Q(state=ExperimentState.CREATED)
     unfinished = Q(
         state=ExperimentState.FINISHED,
@@ -242,8 +266,9 @@ def delete_experiment(experiment: Experiment) -> None:
     """
     with transaction.atomic():
         _lock_runs(experiment)
-        states = (ExperimentState.CREATED, *_FINAL)
-        locked = Experiment.objects.select_for_update().filter(pk=experiment.pk, state__in=states)
+        locked = Experiment.objects.select_for_update().filter(
+            pk=experiment.pk, state__in=_DELETABLE
+        )
         if not locked.exists():
             raise conflict(experiment, "deleted")
         runs = experiment.runs.all()
@@ -338,6 +363,19 @@ def _change_state(
     )
     if not n_won:
         raise conflict(experiment, participle)
+
+
+def _rested_s(experiment: Experiment) -> float:
+    """Return for how long an experiment that is about to go on has rested, in s."""
+    end = Experiment.objects.filter(pk=experiment.pk).aggregate(
+        rested_s=Max("rested_s"),
+        finished_at=Max("finished_at"),
+        paused_at=Min("runs__paused_at", filter=Q(runs__state=ExperimentState.PAUSED)),
+    )
+    rests_since = end["finished_at"] or end["paused_at"]
+    if rests_since is None:
+        return end["rested_s"] or 0.0
+    return end["rested_s"] + (timezone.now() - rests_since).total_seconds()
 
 
 def _set_going(runs: QuerySet[Run], state: ExperimentState = ExperimentState.RUNNING) -> int:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from typing import Protocol
+from urllib.parse import parse_qs, urlsplit
 
 from evolution.models import Worker
 
 logger = logging.getLogger(__name__)
+
+#: Longest time that a page waits for the broker.
+PATIENCE_S = 0.5
 
 
 class Courier(Protocol):
@@ -53,6 +57,33 @@ class SilentCourier:
 
     def wake(self, n_workers: int) -> None:
         """Nobody else is here."""
+
+
+def queue_length() -> int | None:
+    """Return how many messages wait, None where the broker does not say so within a moment.
+
+    For pages: Celery's own connections try for many seconds to reach a broker that is down.
+    """
+    import redis
+    from celery import current_app
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    url = urlsplit(current_app.conf.broker_url)
+    address = url.geturl()
+    if url.scheme == "redis+socket":
+        database = parse_qs(url.query).get("virtual_host", ["0"])[0]
+        address = f"unix://{url.path}?db={database}"
+    try:
+        with redis.Redis.from_url(
+            address,
+            socket_timeout=PATIENCE_S,
+            socket_connect_timeout=PATIENCE_S,
+            retry=Retry(NoBackoff(), 0),
+        ) as broker:
+            return broker.llen(current_app.conf.task_default_queue)
+    except (redis.RedisError, OSError, ValueError):
+        return None
 
 
 def messages_waiting() -> int:

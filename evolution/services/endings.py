@@ -22,6 +22,7 @@ _PROGRESS = (
     "n_evaluations",
     "n_cached",
     "n_pruned",
+    "simulated_s",
     "saved_s",
     "last_progress_at",
 )

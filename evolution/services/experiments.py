@@ -20,7 +20,7 @@ from evolution.models import Experiment, Run
 from evolution.services.control import announce, conflict, wake_on_commit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
     from django.contrib.auth.models import User
@@ -182,6 +182,12 @@ def clone_experiment(
         n_runs=experiment.n_runs if n_runs is None else n_runs,
     )
     return clone
+
+
+def label_experiment(experiment: Experiment, *, tags: Sequence[str], notes: str) -> None:
+    """Change the tags and the notes of an experiment, in whatever state it is."""
+    experiment.tags, experiment.notes = list(tags), notes
+    experiment.save(update_fields=["tags", "notes"])
 
 
 def estimate_duration(

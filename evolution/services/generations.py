@@ -80,6 +80,7 @@ class _Pending:
     n_evaluations: int = 0
     n_cached: int = 0
     n_pruned: int = 0
+    simulated_s: float = 0.0
     saved_s: float = 0.0
 
 
@@ -217,6 +218,8 @@ class _Advance:
             if key in pending.cached:
                 pending.n_cached += 1
                 pending.saved_s += per_trial_s * judgement.n_trials
+            else:
+                pending.simulated_s += evaluation.seconds
             if judgement.outcome is Outcome.PRUNED:
                 pending.n_pruned += 1
                 n_trials = self._want(question.n_trials, None).n_trials
@@ -395,6 +398,7 @@ class _Advance:
         run.n_evaluations += counts.n_evaluations
         run.n_cached += counts.n_cached
         run.n_pruned += counts.n_pruned
+        run.simulated_s += counts.simulated_s
         run.saved_s += counts.saved_s
         if self._is_improvement:
             run.improved_at_generation = selection.generation

@@ -76,12 +76,15 @@ def add_generations(run: Run, champions: Sequence[tuple[str | None, float | None
                 fitness=fitness,
             )
         before = float("-inf") if run.champion_fitness is None else run.champion_fitness
+        is_improvement = fitness is not None and fitness > before
+        if is_improvement:
+            run.improved_at_generation = index
         Generation.objects.create(
             run=run,
             index=index,
             champion=run.champion,
             champion_fitness=fitness,
-            is_improvement=fitness is not None and fitness > before,
+            is_improvement=is_improvement,
             n_evaluations=4,
             n_cached=1,
             created_at=timezone.now(),

@@ -138,6 +138,36 @@ def test_each_field_gets_its_own_message(learning_task):
     }
 
 
+def test_all_messages_come_at_once(learning_task):
+    assert _errors(
+        learning_task,
+        evolution__n_parents="many",
+        evolution__mutation_rate="7",
+        evolution__primitives=[],
+        task__n_trials="x",
+        task__learning_rate="1",
+        task__dt_ms="-1",
+    ) == {
+        "evolution-n_parents": ["Enter a whole number."],
+        "evolution-mutation_rate": ["Must be less than or equal to 1."],
+        "evolution-primitives": ["Choose at least one primitive."],
+        "task-n_trials": ["Enter a whole number."],
+        "task-dt_ms": ["Must be greater than or equal to 0.01."],
+    }
+
+
+def test_a_missing_value_gives_no_false_message_about_a_combination(learning_task):
+    # With the default of four parents, a tournament of six would not fit.
+    assert _errors(learning_task, evolution__n_parents="x", evolution__tournament_size="6") == {
+        "evolution-n_parents": ["Enter a whole number."]
+    }
+
+
+def test_given_rules_are_checked_whatever_the_learning_task_says(learning_task):
+    errors = _errors(learning_task, evolution__seed_rules="v +", task__n_trials="x")
+    assert sorted(errors) == ["evolution-seed_rules", "task-n_trials"]
+
+
 def test_combinations_that_do_not_fit_are_told_at_the_top(learning_task):
     assert _errors(
         learning_task, evolution__tournament_size="9", task__input_rate_min_hz="900"
