@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bokeh.models import GlyphRenderer
     from bokeh.plotting import figure
+
+    from evolution.statistics import Band
 
 Scale = Literal["log", "linear"]
 
@@ -39,7 +42,9 @@ class ChampionCurve:
     last_generation: int
 
 
-def champion_figure(curves: Sequence[ChampionCurve], *, y_label: str, scale: Scale) -> figure:
+def champion_figure(
+    curves: Sequence[ChampionCurve], *, y_label: str, scale: Scale, band: Band | None = None
+) -> figure:
     """Draw the champion's fitness by generation, one stepped curve per run.
 
     A stepped curve is drawn through its corners, which keeps a history of any length exact in
@@ -53,6 +58,9 @@ def champion_figure(curves: Sequence[ChampionCurve], *, y_label: str, scale: Sca
         What the vertical axis shows, with its unit.
     scale : {"log", "linear"}
         The error (minus the fitness) on a logarithmic axis, or the fitness on a linear one.
+    band : Band, optional
+        Median and quartiles over the runs. They are in the figure but not visible: the page
+        shows them in place of the single curves.
     """
     from bokeh.models import BasicTickFormatter, FixedTicker, HoverTool, Range1d
     from bokeh.plotting import figure
@@ -75,8 +83,13 @@ def champion_figure(curves: Sequence[ChampionCurve], *, y_label: str, scale: Sca
         outline_line_color=None,
     )
     plot.toolbar.logo = None
+    lines = [
+        _add_curve(plot, curve, is_log=is_log, has_legend=len(curves) <= MAX_LEGEND_ENTRIES)
+        for curve in curves
+    ]
     plot.add_tools(
         HoverTool(
+            renderers=[renderer for pair in lines for renderer in pair],
             tooltips=[
                 ("run", "$name"),
                 ("since generation", "@generation"),
@@ -86,8 +99,8 @@ def champion_figure(curves: Sequence[ChampionCurve], *, y_label: str, scale: Sca
             line_policy="prev",
         )
     )
-    for curve in curves:
-        _add_curve(plot, curve, is_log=is_log, has_legend=len(curves) <= MAX_LEGEND_ENTRIES)
+    if band is not None:
+        _add_band(plot, band, is_log=is_log)
     if curves and len(curves) <= MAX_LEGEND_ENTRIES:
         plot.legend.location = "top_right" if is_log else "bottom_right"
         plot.legend.click_policy = "hide"
@@ -128,7 +141,59 @@ def drawn_value(fitness: float, *, is_log: bool) -> float:
     return -fitness if fitness < 0.0 else math.nan
 
 
-def _add_curve(plot: figure, curve: ChampionCurve, *, is_log: bool, has_legend: bool) -> None:
+def band_columns(band: Band, *, is_log: bool) -> dict[str, list]:
+    """Return the corners of median and quartiles; ``q1``, ``q2`` and ``q3`` are fitness values.
+
+    ``low`` and ``high`` are drawn: nan where a quartile is minus infinity, or no error.
+    """
+    columns: dict[str, list] = {
+        name: [] for name in ("generation", "low", "median", "high", "q1", "q2", "q3")
+    }
+    ends = [*band.generations[1:], band.last_generation]
+    for start, end, *quartiles in zip(
+        band.generations, ends, band.low, band.median, band.high, strict=False
+    ):
+        columns["generation"] += [start, end]
+        for drawn, name, fitness in zip(
+            ("low", "median", "high"), ("q1", "q2", "q3"), quartiles, strict=True
+        ):
+            value = drawn_value(fitness, is_log=is_log) if math.isfinite(fitness) else math.nan
+            columns[drawn] += [value] * 2
+            columns[name] += [fitness if math.isfinite(fitness) else math.nan] * 2
+    return columns
+
+
+def without_gaps(columns: dict[str, list]) -> dict[str, list]:
+    """Return columns as JSON has them: None for nan."""
+    return {
+        name: [None if isinstance(v, float) and math.isnan(v) else v for v in values]
+        for name, values in columns.items()
+    }
+
+
+def _add_band(plot: figure, band: Band, *, is_log: bool) -> None:
+    from bokeh.models import ColumnDataSource, HoverTool
+
+    source = ColumnDataSource(band_columns(band, is_log=is_log), name="band")
+    common = {"x": "generation", "source": source, "tags": ["band"], "visible": False}
+    plot.varea(y1="low", y2="high", fill_alpha=0.22, name="quartiles", **common)
+    median = plot.line(y="median", line_width=2.5, line_join="round", name="median", **common)
+    plot.add_tools(
+        HoverTool(
+            renderers=[median],
+            tooltips=[
+                ("since generation", "@generation"),
+                ("median fitness", "@q2{0.0000 a}"),
+                ("quartiles", "@q1{0.0000 a} to @q3{0.0000 a}"),
+            ],
+            line_policy="prev",
+        )
+    )
+
+
+def _add_curve(
+    plot: figure, curve: ChampionCurve, *, is_log: bool, has_legend: bool
+) -> list[GlyphRenderer]:
     from bokeh.models import ColumnDataSource
 
     steps = ColumnDataSource(step_columns(curve, is_log=is_log), name=f"run-{curve.run}")
@@ -145,5 +210,7 @@ def _add_curve(plot: figure, curve: ChampionCurve, *, is_log: bool, has_legend: 
     common = {"x": "generation", "y": "value", "name": curve.label, "tags": [curve.color]}
     if has_legend:
         common["legend_label"] = curve.label
-    plot.line(source=steps, line_width=2, line_join="round", **common)
-    plot.scatter(source=marks, size=6, line_width=0, **common)
+    return [
+        plot.line(source=steps, line_width=2, line_join="round", **common),
+        plot.scatter(source=marks, size=6, line_width=0, **common),
+    ]

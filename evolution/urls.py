@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from evolution.views import experiment, experiments, individuals, launch, rules, runs
+from evolution.views import control, experiment, experiments, individuals, launch, rules, runs
 
 app_name = "evolution"
 
@@ -11,8 +11,21 @@ urlpatterns = [
     path("experiments/new/", launch.new_experiment, name="new-experiment"),
     path("experiments/estimate/", launch.estimate, name="estimate"),
     path("experiments/<int:pk>/", experiment.page, name="experiment"),
-    path("experiments/<int:pk>/stop/", experiment.stop, name="stop-experiment"),
+    path("experiments/<int:pk>/launch/", control.launch, name="launch-experiment"),
+    path("experiments/<int:pk>/pause/", control.pause, name="pause-experiment"),
+    path("experiments/<int:pk>/resume/", control.resume, name="resume-experiment"),
+    path("experiments/<int:pk>/stop/", control.stop, name="stop-experiment"),
+    path("experiments/<int:pk>/extend/", control.extend, name="extend-experiment"),
+    path("experiments/<int:pk>/archive/", control.archive, name="archive-experiment"),
+    path("experiments/<int:pk>/unarchive/", control.unarchive, name="unarchive-experiment"),
+    path("experiments/<int:pk>/delete/", control.delete, name="delete-experiment"),
+    path("experiments/<int:pk>/retry/", control.retry, name="retry-failures"),
+    path("experiments/<int:pk>/labels/", control.labels, name="experiment-labels"),
+    path("experiments/<int:pk>/actions/", experiment.actions, name="experiment-actions"),
+    path("experiments/<int:pk>/figures/", experiment.figures, name="experiment-figures"),
+    path("experiments/<int:pk>/records/", experiment.records, name="experiment-records"),
     path("experiments/<int:pk>/plot.json", experiment.plot, name="experiment-plot"),
+    path("experiments/<int:pk>/band.json", experiment.band, name="experiment-band"),
     path("experiments/<int:pk>/state.json", experiment.state, name="experiment-state"),
     path("experiments/<int:pk>/known-rules/", experiment.known_rules, name="known-rules"),
     path("experiments/<int:pk>/history.csv", experiment.history, name="experiment-history"),

@@ -58,6 +58,12 @@ def age(moment: datetime) -> str:
 
 
 @register.filter
+def count(number: int) -> str:
+    """Write a number with thin spaces between thousands."""
+    return f"{number:,}".replace(",", "\u202f")
+
+
+@register.filter
 def percent(share: float) -> str:
     """Write a share; only what is complete is 100 %."""
     return f"{int(100 * share + 1e-6)} %"

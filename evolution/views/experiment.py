@@ -7,25 +7,28 @@ import io
 import json
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import redirect, render
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from evolution import selectors
 from evolution.enums import ExperimentState, StopReason
-from evolution.errors import StateConflict
-from evolution.models import Experiment, Individual
-from evolution.plots import champion_figure
+from evolution.forms import ExtensionForm, LabelsForm
+from evolution.plots import band_columns, champion_figure, without_gaps
 from evolution.services import control
 from evolution.views import presentation
+from evolution.views.lookup import experiment_or_404
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from evolution.models import Experiment
+
 #: Rows of the table of improvements; all of them are in the CSV file.
 N_IMPROVEMENTS = 200
+#: Failures that the page lists, the latest ones.
+N_FAILURES = 50
 _HISTORY_PAGE = 5000
 
 
@@ -33,11 +36,14 @@ _HISTORY_PAGE = 5000
 @require_safe
 def page(request: HttpRequest, pk: int) -> HttpResponse:
     """Show an experiment as far as it has come; JavaScript keeps the page up to date."""
-    experiment = _experiment(pk)
+    experiment = experiment_or_404(pk)
     learning_task = experiment.learning_task
-    message = selectors.experiment_message(experiment)
-    runs = presentation.run_rows(experiment, message)
-    champion = selectors.champion(experiment)
+    run_list = selectors.runs_of(experiment)
+    message = selectors.experiment_message(experiment, run_list)
+    runs = presentation.run_rows(run_list)
+    champion = selectors.champion(experiment, run_list)
+    known = presentation.known_rules_of(experiment, champion)
+    log = selectors.log_of(experiment)
     context = {
         "section": "experiments",
         "experiment": experiment,
@@ -49,29 +55,65 @@ def page(request: HttpRequest, pk: int) -> HttpResponse:
         "stop_reasons": json.dumps(dict(StopReason.choices)),
         "cursors": json.dumps(presentation.cursors(message)),
         "champion": champion,
+        "champion_found_at": runs[champion.run_id].improved_at if champion else "",
         "champion_origin": presentation.origin(champion, runs),
         "branches": presentation.branches(experiment, champion),
-        "known_rules": _known_rules(experiment, champion),
+        "known_rules": known,
         "improvements": presentation.improvement_rows(experiment, runs, limit=N_IMPROVEMENTS),
         "improvements_limit": N_IMPROVEMENTS,
         "has_error_scale": bool(presentation.error_label(learning_task.fitness_label)),
         "plot_summary": presentation.summary(message, runs),
         "parameter_groups": presentation.parameter_groups(experiment),
+        "seeds": presentation.seeds(experiment),
+        "labels_form": LabelsForm.for_experiment(experiment),
+        **_actions(experiment),
+        **presentation.figures(experiment, run_list, known, log),
+        **presentation.records(experiment, run_list, log, limit=N_FAILURES),
     }
     return render(request, "evolution/experiment.html", context)
 
 
-@require_POST
-def stop(request: HttpRequest, pk: int) -> HttpResponse:
-    """End an experiment that runs."""
-    experiment = _experiment(pk)
-    try:
-        control.stop_experiment(experiment, by=request.user)
-    except StateConflict as error:
-        context = {"message": str(error), "back_url": experiment.get_absolute_url()}
-        return render(request, "409.html", context, status=409)
-    messages.success(request, "The experiment was stopped. What it has found is kept.")
-    return redirect(experiment)
+@never_cache
+@require_safe
+def actions(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show what can be done with an experiment in its present state (a part of the page)."""
+    experiment = experiment_or_404(pk)
+    context = {"experiment": experiment, **_actions(experiment)}
+    return render(request, "evolution/_experiment_actions.html", context)
+
+
+@never_cache
+@require_safe
+def figures(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show evaluations, workers and the success of all runs (a part of the page)."""
+    experiment = experiment_or_404(pk)
+    run_list = selectors.runs_of(experiment)
+    known = presentation.known_rules_of(experiment, None)
+    context = {
+        "experiment": experiment,
+        "is_over": ExperimentState(experiment.state).is_final,
+        "is_part": True,
+        **presentation.figures(experiment, run_list, known, selectors.log_of(experiment)),
+    }
+    return render(request, "evolution/_experiment_figures.html", context)
+
+
+@never_cache
+@require_safe
+def records(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show failures and what people did (a part of the page); 204 if the page has it all."""
+    experiment = experiment_or_404(pk)
+    is_over = ExperimentState(experiment.state).is_final
+    found = presentation.records(
+        experiment,
+        selectors.runs_of(experiment),
+        selectors.log_of(experiment),
+        limit=N_FAILURES,
+    )
+    if request.GET.get("seen") == found["digest"] and not is_over:
+        return HttpResponse(status=204)
+    context = {"experiment": experiment, "is_over": is_over, **found}
+    return render(request, "evolution/_experiment_records.html", context)
 
 
 @never_cache
@@ -80,42 +122,72 @@ def plot(request: HttpRequest, pk: int) -> HttpResponse:
     """Return the plot of the champions' fitness for BokehJS."""
     from bokeh.embed import json_item
 
-    experiment = _experiment(pk)
-    labels = {"linear": experiment.learning_task.fitness_label}
-    if error := presentation.error_label(labels["linear"]):
-        labels["log"] = error
-    scale = request.GET.get("scale", "linear")
-    if scale not in labels:
+    experiment = experiment_or_404(pk)
+    scale, y_label = _scale(request, experiment)
+    if y_label is None:
         return JsonResponse({"error": f"There is no scale {scale!r} here."}, status=400)
-    runs = presentation.run_rows(experiment, selectors.experiment_message(experiment))
+    runs = presentation.run_rows(selectors.runs_of(experiment))
+    curves = presentation.champion_curves(experiment, runs)
     figure = champion_figure(
-        presentation.champion_curves(experiment, runs),
-        y_label=labels[scale],
+        curves,
+        y_label=y_label,
         scale=scale,
+        band=presentation.band(curves, runs) if len(curves) > 1 else None,
     )
     return JsonResponse(json_item(figure))
 
 
 @never_cache
 @require_safe
+def band(request: HttpRequest, pk: int) -> HttpResponse:
+    """Return median and quartiles over the runs as the columns of their curves in the plot."""
+    experiment = experiment_or_404(pk)
+    scale, y_label = _scale(request, experiment)
+    if y_label is None:
+        return JsonResponse({"error": f"There is no scale {scale!r} here."}, status=400)
+    runs = presentation.run_rows(selectors.runs_of(experiment))
+    curves = presentation.champion_curves(experiment, runs)
+    columns = band_columns(presentation.band(curves, runs), is_log=scale == "log")
+    return JsonResponse(without_gaps(columns))
+
+
+def _scale(request: HttpRequest, experiment: Experiment) -> tuple[str, str | None]:
+    """Return the scale that an address asks for and the label of its axis, None if unknown."""
+    labels = {"linear": experiment.learning_task.fitness_label}
+    if error := presentation.error_label(labels["linear"]):
+        labels["log"] = error
+    scale = request.GET.get("scale", "linear")
+    return scale, labels.get(scale)
+
+
+def _actions(experiment: Experiment) -> dict[str, Any]:
+    possible = control.possible_actions(experiment)
+    return {
+        "possible": possible,
+        "extension_form": ExtensionForm.for_experiment(experiment),
+    }
+
+
+@never_cache
+@require_safe
 def state(request: HttpRequest, pk: int) -> HttpResponse:
     """Return where the experiment stands."""
-    return JsonResponse(selectors.experiment_message(_experiment(pk)))
+    return JsonResponse(selectors.experiment_message(experiment_or_404(pk)))
 
 
 @never_cache
 @require_safe
 def known_rules(request: HttpRequest, pk: int) -> HttpResponse:
     """Show how the best rule relates to those of the literature (a part of the page)."""
-    experiment = _experiment(pk)
-    known = _known_rules(experiment, selectors.champion(experiment))
+    experiment = experiment_or_404(pk)
+    known = presentation.known_rules_of(experiment, selectors.champion(experiment))
     return render(request, "evolution/_known_rules.html", {"known_rules": known})
 
 
 @require_safe
 def history(request: HttpRequest, pk: int) -> HttpResponse:
     """Return every completed generation of every run as CSV."""
-    experiment = _experiment(pk)
+    experiment = experiment_or_404(pk)
     text = io.StringIO()
     writer = csv.writer(text)
     names = [f"rule_{branch}" for branch in experiment.learning_task.signature.branches]
@@ -130,7 +202,7 @@ def history(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _history_rows(experiment: Experiment, *, n_branches: int) -> Iterator[list[Any]]:
-    runs = presentation.run_rows(experiment, selectors.experiment_message(experiment))
+    runs = presentation.run_rows(selectors.runs_of(experiment))
     cursors: dict[int, int] = {}
     rules: dict[int, list[str]] = {}
     while rows := selectors.generation_messages(
@@ -150,22 +222,3 @@ def _history_rows(experiment: Experiment, *, n_branches: int) -> Iterator[list[A
                 row["n_cached"],
                 *rules.get(row["run"], [""] * n_branches),
             ]
-
-
-def _known_rules(experiment: Experiment, champion: Individual | None) -> list[dict[str, Any]]:
-    known = presentation.known_rules(
-        experiment.learning_task_name, tuple(champion.rule.expressions) if champion else None
-    )
-    evaluations = selectors.baseline_evaluations(experiment, [item["key"] for item in known])
-    fitness_of = {
-        key: presentation.fitness_of(experiment, evaluation)
-        for key, evaluation in evaluations.items()
-    }
-    return [{**item, "fitness": fitness_of.get(item["key"])} for item in known]
-
-
-def _experiment(pk: int) -> Experiment:
-    try:
-        return Experiment.objects.select_related("owner").get(pk=pk)
-    except Experiment.DoesNotExist:
-        raise Http404(f"There is no experiment {pk}.") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
@@ -13,23 +14,23 @@ from evolution.cgp.parameters import EvolutionParameters
 from evolution.errors import InvalidExperiment
 from evolution.forms import ExperimentForm
 from evolution.services import experiments
+from evolution.views.lookup import experiment_or_404
 from simulations.learning_tasks import (
     LearningTask,
-    Preset,
     UnknownLearningTask,
     get_learning_task,
     learning_task_names,
 )
+from simulations.parameters import ParameterError
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def new_experiment(request: HttpRequest) -> HttpResponse:
     """Show the form of a new experiment, or launch what it says."""
-    learning_task, preset = _chosen(request)
+    chosen = _chosen(request)
     if request.method != "POST":
-        form = ExperimentForm(learning_task=learning_task, preset=preset)
-        return _render_form(request, form)
-    form = ExperimentForm(request.POST, learning_task=learning_task, preset=preset)
+        return _render_form(request, ExperimentForm(**chosen))
+    form = ExperimentForm(request.POST, **chosen)
     if not form.is_valid():
         return _render_form(request, form, status=422)
     values = form.cleaned_data
@@ -37,8 +38,8 @@ def new_experiment(request: HttpRequest) -> HttpResponse:
         experiment, is_new = experiments.create_experiment(
             owner=request.user,
             name=values["name"],
-            learning_task=learning_task,
-            preset=preset.name,
+            learning_task=form.learning_task,
+            preset=form.original.preset if form.original else form.preset.name,
             task_parameters=form.task_parameters,
             evolution_parameters=form.evolution_parameters,
             seed=values["seed"],
@@ -49,7 +50,7 @@ def new_experiment(request: HttpRequest) -> HttpResponse:
         form.add_error(None, str(error))
         return _render_form(request, form, status=422)
     if is_new:
-        experiments.launch_experiment(experiment)
+        experiments.launch_experiment(experiment, by=request.user)
     else:
         messages.info(request, "This experiment has been launched already. Here it is.")
     return redirect(experiment)
@@ -58,8 +59,7 @@ def new_experiment(request: HttpRequest) -> HttpResponse:
 @require_POST
 def estimate(request: HttpRequest) -> HttpResponse:
     """Say how long the experiment in the form will take (a part of the page, for htmx)."""
-    learning_task, preset = _chosen(request)
-    form = ExperimentForm(request.POST, learning_task=learning_task, preset=preset)
+    form = ExperimentForm(request.POST, **_chosen(request))
     return render(request, "evolution/_estimate.html", _estimate_context(form))
 
 
@@ -70,6 +70,8 @@ def _render_form(request: HttpRequest, form: ExperimentForm, status: int = 200) 
         "learning_task": form.learning_task,
         "learning_tasks": [get_learning_task(name) for name in learning_task_names()],
         "preset": form.preset,
+        "original": form.original,
+        "address": _address(form),
         **_estimate_context(form),
     }
     return render(request, "evolution/new_experiment.html", context, status=status)
@@ -83,6 +85,15 @@ def _estimate_context(form: ExperimentForm) -> dict[str, Any]:
             "evolution_parameters": form.evolution_parameters,
             "n_runs": form.cleaned_data.get("n_runs"),
         }
+    elif form.original is not None:
+        try:
+            values = {
+                "task_parameters": form.original.get_task_parameters(),
+                "evolution_parameters": form.original.get_evolution_parameters(),
+                "n_runs": form.original.n_runs,
+            }
+        except ParameterError:
+            return {"estimate_s": None}
     else:
         values = {
             "task_parameters": form.preset.task_parameters,
@@ -94,22 +105,50 @@ def _estimate_context(form: ExperimentForm) -> dict[str, Any]:
     return {"estimate_s": experiments.estimate_duration(form.learning_task, **values)}
 
 
-def _chosen(request: HttpRequest) -> tuple[LearningTask, Preset]:
-    """Return the learning task and the preset that the address names."""
+def _address(form: ExperimentForm) -> str:
+    """Return the query of the address that leads to this form."""
+    if form.original is not None:
+        return urlencode({"from": form.original.pk})
+    return urlencode({"task": form.learning_task.name, "preset": form.preset.name})
+
+
+def _chosen(request: HttpRequest) -> dict[str, Any]:
+    """Return the learning task and preset that the address names, or those of an original."""
+    if "from" in request.GET:
+        return _chosen_original(request.GET["from"])
     name = request.GET.get("task") or learning_task_names()[0]
-    try:
-        learning_task = get_learning_task(name)
-    except UnknownLearningTask as error:
-        raise Http404(str(error)) from None
+    learning_task = _learning_task(name)
     preset_name = request.GET.get("preset") or _default_preset(learning_task)
     try:
-        return learning_task, learning_task.presets[preset_name]
+        return {"learning_task": learning_task, "preset": learning_task.presets[preset_name]}
     except KeyError:
         names = ", ".join(learning_task.presets)
         raise Http404(
             f"The learning task {learning_task.name} has no preset {preset_name!r}. "
             f"Choose one of: {names}."
         ) from None
+
+
+def _chosen_original(text: str) -> dict[str, Any]:
+    """Return an experiment to copy, with its learning task and preset."""
+    if not text.isascii() or not text.isdecimal():
+        raise Http404(f"There is no experiment {text}.")
+    original = experiment_or_404(int(text))
+    learning_task = _learning_task(original.learning_task_name)
+    # Its preset may have gone, or it was made without one.
+    known = original.preset if original.preset in learning_task.presets else None
+    return {
+        "learning_task": learning_task,
+        "preset": learning_task.presets[known or _default_preset(learning_task)],
+        "original": original,
+    }
+
+
+def _learning_task(name: str) -> LearningTask:
+    try:
+        return get_learning_task(name)
+    except UnknownLearningTask as error:
+        raise Http404(str(error)) from None
 
 
 def _default_preset(learning_task: LearningTask) -> str:

@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from evolution import selectors
+from evolution import selectors, statistics
 from evolution.cgp.parameters import EvolutionParameters
 from evolution.enums import ExperimentState, StopReason
 from evolution.plots import N_RUN_COLORS, ChampionCurve
+from evolution.services.couriers import queue_length
 from evolution.templatetags.evolution_format import fitness as format_fitness
 from simulations.learning_tasks import get_learning_task
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from evolution.models import Evaluation, Experiment, Individual
+    from evolution.models import Evaluation, Experiment, Individual, LogEntry, Run
     from evolution.serializers import ExperimentMessage
 
 
@@ -32,6 +33,7 @@ class RunRow:
     detail: str
     generation: int
     fitness: float | None
+    improved_at: int
 
     @property
     def label(self) -> str:
@@ -44,21 +46,21 @@ class RunRow:
         return (self.number - 1) % N_RUN_COLORS
 
 
-def run_rows(experiment: Experiment, message: ExperimentMessage) -> dict[int, RunRow]:
+def run_rows(runs: Iterable[Run]) -> dict[int, RunRow]:
     """Return the runs by id, in their order."""
-    details = dict(experiment.runs.exclude(detail="").values_list("pk", "detail"))
     return {
-        run["run"]: RunRow(
-            pk=run["run"],
+        run.pk: RunRow(
+            pk=run.pk,
             number=number,
-            seed=run["seed"],
-            state=run["state"],
-            reason=StopReason(run["stop_reason"]).label if run["stop_reason"] else "",
-            detail=details.get(run["run"], ""),
-            generation=run["generation"],
-            fitness=run["fitness"],
+            seed=run.seed,
+            state=run.state,
+            reason=StopReason(run.stop_reason).label if run.stop_reason else "",
+            detail=run.detail,
+            generation=selectors.last_generation(run),
+            fitness=run.champion_fitness,
+            improved_at=run.improved_at_generation,
         )
-        for number, run in enumerate(message["runs"], start=1)
+        for number, run in enumerate(runs, start=1)
     }
 
 
@@ -71,7 +73,8 @@ def champion_curves(experiment: Experiment, runs: Mapping[int, RunRow]) -> list[
     """Return the champions' fitness of each run."""
     steps: dict[int, list[tuple[int, float, str]]] = {pk: [] for pk in runs}
     for generation in selectors.improvements(experiment).order_by("run", "index"):
-        steps[generation.run_id].append(
+        # Of a run that was added since the others were read, nothing is shown yet.
+        steps.setdefault(generation.run_id, []).append(
             (generation.index, generation.champion_fitness, str(generation.champion.rule))
         )
     return [
@@ -85,6 +88,20 @@ def champion_curves(experiment: Experiment, runs: Mapping[int, RunRow]) -> list[
         )
         for run in runs.values()
     ]
+
+
+def band(curves: Iterable[ChampionCurve], runs: Mapping[int, RunRow]) -> statistics.Band:
+    """Return median and quartiles of these curves over the runs."""
+    return statistics.quantile_band(
+        [
+            statistics.SteppedCurve(
+                improvements=[(index, fitness) for index, fitness, _ in curve.improvements],
+                last_generation=curve.last_generation,
+                is_over=ExperimentState(runs[curve.run].state).is_final,
+            )
+            for curve in curves
+        ]
+    )
 
 
 def improvement_rows(
@@ -107,7 +124,7 @@ def summary(message: ExperimentMessage, runs: Mapping[int, RunRow]) -> str:
     with_fitness = [run for run in runs.values() if run.fitness is not None]
     if not with_fitness:
         return "No run has a fitness yet."
-    best = max(with_fitness, key=lambda run: run.fitness)
+    best = min(with_fitness, key=lambda run: (-run.fitness, run.improved_at, run.number))
     worst = min(with_fitness, key=lambda run: run.fitness)
     text = f"{best.label} has the best fitness, {format_fitness(best.fitness)}"
     if len(with_fitness) > 1:
@@ -180,6 +197,17 @@ def parameter_groups(experiment: Experiment) -> list[dict[str, Any]]:
     return [{"heading": heading, "rows": rows} for heading, rows in groups.items()]
 
 
+def seeds(experiment: Experiment) -> dict[str, str]:
+    """Return which seeds are used, in words."""
+    first = experiment.seed
+    last_trial = first + experiment.task_parameters.get("n_trials", 1) - 1
+    last_run = first + experiment.n_runs - 1
+    return {
+        "trials": str(first) if last_trial == first else f"{first} to {last_trial}",
+        "runs": str(first) if last_run == first else f"{first} to {last_run}",
+    }
+
+
 def fitness_of(experiment: Experiment, evaluation: Evaluation) -> float | None:
     """Return the fitness of an evaluated rule in an experiment's trials, None if it has none."""
     n_trials = experiment.task_parameters["n_trials"]
@@ -209,3 +237,60 @@ def known_rules(
         for baseline in learning_task.baselines
         for known in [PlasticityRule.parse(signature, baseline.expressions)]
     ]
+
+
+def known_rules_of(experiment: Experiment, champion: Individual | None) -> list[dict[str, Any]]:
+    """Return the rules of the literature with their fitness in the experiment's trials."""
+    known = known_rules(
+        experiment.learning_task_name, tuple(champion.rule.expressions) if champion else None
+    )
+    evaluations = selectors.baseline_evaluations(experiment, [item["key"] for item in known])
+    fitness = {key: fitness_of(experiment, item) for key, item in evaluations.items()}
+    return [{**item, "fitness": fitness.get(item["key"])} for item in known]
+
+
+def figures(
+    experiment: Experiment,
+    runs: Sequence[Run],
+    known: Iterable[Mapping[str, Any]],
+    log: Iterable[LogEntry],
+) -> dict[str, Any]:
+    """Return the figures of an experiment that change while it runs."""
+    baseline = max((item["fitness"] for item in known if item["fitness"] is not None), default=None)
+    target = statistics.target_of(experiment, baseline)
+    return {
+        "evaluations": statistics.evaluation_figures(runs),
+        "workers": statistics.worker_figures(experiment),
+        "queue_length": queue_length(),
+        "success": statistics.success(target, runs, log) if target and runs else None,
+    }
+
+
+def records(
+    experiment: Experiment, runs: Sequence[Run], log: Sequence[LogEntry], *, limit: int
+) -> dict[str, Any]:
+    """Return failures and what people did, with a digest that tells whether they have changed."""
+    counts = statistics.failure_counts(experiment, runs)
+    numbers = {run.pk: number for number, run in enumerate(runs, start=1)}
+    failures = [
+        {
+            "run": numbers[failure.run_id],
+            "generation": failure.birth_generation,
+            "rule": failure.rule,
+            "reason": failure.get_outcome_display(),
+            "when": failure.failed_at,
+            "detail": failure.evaluation.detail if failure.evaluation else "",
+        }
+        for failure in (statistics.latest_failures(runs, limit=limit) if counts.total else [])
+    ]
+    return {
+        "log": log,
+        "failure_counts": [
+            {"reason": outcome.label, "n": n} for outcome, n in counts.by_reason.items()
+        ],
+        "n_failures": counts.total,
+        "n_retriable": counts.n_retriable,
+        "failures": failures,
+        "failures_limit": limit,
+        "digest": f"{counts.total}-{counts.n_retriable}-{log[0].pk if log else 0}",
+    }

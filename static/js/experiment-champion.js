@@ -8,13 +8,27 @@
   let current = {
     fitness: card.dataset.fitness === "" ? -Infinity : Number(card.dataset.fitness),
     run: Number(card.dataset.run),
+    foundAt: Number(card.dataset.foundAt),
   };
+  const foundAt = new Map(); // by run, the generation of its last fitter champion
   let refreshTimer = 0;
 
-  // A fitter rule of any run, or another form of the present one by neutral drift.
+  const indexOf = (run) => {
+    const row = document.querySelector(`tr[data-run="${run}"]`);
+    return row ? row.sectionRowIndex : Infinity;
+  };
+
+  // A fitter rule of any run, or another form of the present one by neutral drift. Of equally fit
+  // ones that which needed fewer generations counts, whichever worker was faster.
   function replaces(row) {
+    if (row.is_improvement) foundAt.set(row.run, row.generation);
     if (row.fitness === null || !row.rule) return false;
-    return row.fitness > current.fitness || (row.run === current.run && row.fitness === current.fitness);
+    if (row.run === current.run) return row.fitness >= current.fitness;
+    if (row.fitness !== current.fitness) return row.fitness > current.fitness;
+    const found = foundAt.get(row.run) ?? Infinity;
+    return (
+      found < current.foundAt || (found === current.foundAt && indexOf(row.run) < indexOf(current.run))
+    );
   }
 
   function show(row) {
@@ -54,7 +68,11 @@
     for (const row of detail) {
       if (!replaces(row)) continue;
       latest = row;
-      current = { fitness: row.fitness, run: row.run };
+      current = {
+        fitness: row.fitness,
+        run: row.run,
+        foundAt: foundAt.get(row.run) ?? current.foundAt,
+      };
     }
     if (!latest) return;
     show(latest);

@@ -181,9 +181,10 @@
       }
     }
     for (const renderer of figure.renderers) {
-      const stroke = color(`run-${renderer.glyph.tags[0]}`);
-      renderer.glyph.line_color = { value: stroke };
-      if (renderer.glyph.type === "Scatter") renderer.glyph.fill_color = { value: stroke };
+      const tag = renderer.glyph.tags[0];
+      const stroke = color(tag === "band" ? "accent" : `run-${tag}`);
+      if (renderer.glyph.type !== "VArea") renderer.glyph.line_color = { value: stroke };
+      if (renderer.glyph.type !== "Line") renderer.glyph.fill_color = { value: stroke };
     }
     probe.remove();
   }
@@ -222,6 +223,7 @@
     accept(rows);
     setTicks();
     container.dataset.ready = scale;
+    document.dispatchEvent(new CustomEvent("e2l:plot", { detail: { figure } }));
   }
 
   function chosen() {
@@ -252,6 +254,10 @@
     });
   }
   document.addEventListener("e2l:generations", (event) => accept(event.detail));
+  document.addEventListener("e2l:experiment", ({ detail }) => {
+    // An extension adds runs: they need curves of their own.
+    if (figure && detail.runs.some(({ run }) => !steps(run))) start(container.dataset.ready);
+  });
   document.addEventListener("e2l:theme", paint);
   start(chosen());
 })();

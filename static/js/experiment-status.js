@@ -5,12 +5,14 @@
   if (!status) return;
   const { formatFitness, formatDuration } = window.e2l;
   const reasons = JSON.parse(status.dataset.reasons);
-  const nGenerations = Number(status.dataset.nGenerations);
+  const announcement = document.querySelector("[data-state-announcement]");
+  const body = document.querySelector("[data-runs]");
+  let nGenerations = Number(status.dataset.nGenerations);
   const summary = document.querySelector('[data-field="plot-summary"]');
   const find = (name) => status.querySelector(`[data-field="${name}"]`);
-  const rows = new Map(
-    [...document.querySelectorAll("tr[data-run]")].map((row) => [Number(row.dataset.run), row]),
-  );
+  const readRows = () =>
+    new Map([...body.querySelectorAll("tr[data-run]")].map((row) => [Number(row.dataset.run), row]));
+  let rows = readRows();
   const isFinal = (state) => ["finished", "stopped", "failed"].includes(state);
 
   let state = status.dataset.state;
@@ -39,6 +41,7 @@
       row.dataset.fitness = values.fitness ?? "";
       cell("fitness").textContent = formatFitness(values.fitness);
     }
+    if (values.isImprovement) row.dataset.improvedAt = values.generation;
     if (values.state) {
       setState(cell("state"), values.state);
       cell("reason").textContent = values.reason;
@@ -60,7 +63,10 @@
   function showSummary() {
     const runs = [...rows.values()].filter((row) => row.dataset.fitness !== "");
     if (!runs.length) return;
-    runs.sort((a, b) => b.dataset.fitness - a.dataset.fitness);
+    runs.sort(
+      (a, b) =>
+        b.dataset.fitness - a.dataset.fitness || a.dataset.improvedAt - b.dataset.improvedAt,
+    );
     const furthest = Math.max(...[...rows.values()].map((row) => row.dataset.generation));
     const [best, worst] = [runs[0], runs.at(-1)];
     let text = `${best.dataset.label} has the best fitness, ${formatFitness(Number(best.dataset.fitness))}`;
@@ -79,26 +85,41 @@
   }
 
   document.addEventListener("e2l:generations", ({ detail }) => {
-    for (const { run, generation, fitness } of detail) setRun(run, { generation, fitness });
+    for (const { run, generation, fitness, is_improvement: isImprovement } of detail) {
+      setRun(run, { generation, fitness, isImprovement });
+    }
     showProgress();
     showSummary();
   });
 
-  document.addEventListener("e2l:experiment", ({ detail }) => {
+  // An extension adds runs: the server writes their rows.
+  async function readRuns() {
+    const response = await fetch(location.pathname).catch(() => null);
+    if (!response?.ok) return; // the next message tries again
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    const fresh = page.querySelector("[data-runs]");
+    if (!fresh) return;
+    body.replaceChildren(...fresh.rows);
+    rows = readRows();
+    document.querySelector('[data-field="n-runs"]').textContent =
+      `${rows.size} run${rows.size === 1 ? "" : "s"}`;
+  }
+
+  document.addEventListener("e2l:experiment", async ({ detail }) => {
+    if (state !== detail.state) announcement.textContent = `The experiment is ${detail.state} now.`;
     state = detail.state;
     elapsed = detail.elapsed_s;
     remaining = detail.remaining_s;
+    nGenerations = detail.n_generations;
     receivedAt = performance.now();
     setState(find("state"), state);
+    if (detail.runs.some(({ run }) => !rows.has(run))) await readRuns();
     for (const run of detail.runs) {
       setRun(run.run, {
         state: run.state,
         reason: run.stop_reason ? `, ${reasons[run.stop_reason]}` : "",
         generation: Math.max(run.generation, Number(rows.get(run.run)?.dataset.generation ?? -1)),
       });
-    }
-    for (const element of document.querySelectorAll("[data-while-running]")) {
-      element.hidden = isFinal(state);
     }
     showProgress();
     showTimes();

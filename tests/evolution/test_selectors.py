@@ -5,13 +5,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 from django.db import connection
+from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from evolution import selectors
 from evolution.enums import ExperimentState
 from evolution.models import Experiment, Run
+from evolution.services import control
+from evolution.services.couriers import SilentCourier
+from evolution.views import presentation
 from tests.evolution.conftest import launch, work_for_a_moment, work_until_idle
+from tests.evolution.histories import add_generations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,6 +113,7 @@ def test_a_finished_experiment_says_so(finished: Experiment) -> None:
             "stop_reason": "generations",
             "generation": 15,
             "fitness": run.champion_fitness,
+            "improved_at": run.improved_at_generation,
         }
         for run in finished.runs.order_by("index")
     ]
@@ -158,6 +164,62 @@ def test_champion_is_the_fittest_of_all_runs(finished: Experiment) -> None:
     assert selectors.champion(finished) == best.champion
     Run.objects.update(champion_fitness=None)
     assert selectors.champion(finished) is None
+
+
+def test_of_equally_fit_champions_the_earlier_find_counts(
+    make_experiment: Callable[..., Experiment],
+) -> None:
+    experiment = make_experiment(n_runs=3)
+    first, second, third = experiment.runs.order_by("index")
+    for run, earlier in ((first, 4), (second, 2), (third, 2)):
+        add_generations(run, [("u", -9.0)] * earlier + [("v", -5.0), ("u", -5.0)])
+    best = selectors.champion(experiment)
+    assert best.run == second
+    assert selectors.best_run(experiment.runs.all()) == second
+    row = selectors.experiments_for_list().get(pk=experiment.pk)
+    assert row.best_rule_id == best.rule_id
+    runs = presentation.run_rows(selectors.runs_of(experiment))
+    message = selectors.experiment_message(experiment)
+    assert presentation.summary(message, runs).startswith("Run 2 has the best fitness, −5;")
+
+
+def test_pauses_do_not_count_as_elapsed_time(make_experiment: Callable[..., Experiment]) -> None:
+    experiment = make_experiment(n_runs=2)
+    launch(experiment)
+    hour = timedelta(hours=1)
+
+    def pass_by(time: timedelta) -> None:
+        """Let everything so far have happened earlier."""
+        Experiment.objects.update(
+            started_at=F("started_at") - time, finished_at=F("finished_at") - time
+        )
+        Run.objects.update(paused_at=F("paused_at") - time)
+
+    def elapsed_h() -> float:
+        return selectors.experiment_message(experiment)["elapsed_s"] / 3600
+
+    pass_by(hour)
+    control.pause_experiment(experiment)
+    pass_by(5 * hour)
+    assert elapsed_h() == pytest.approx(1.0, abs=0.01)
+    control.resume_experiment(experiment, courier=SilentCourier())
+    pass_by(2 * hour)
+    assert elapsed_h() == pytest.approx(3.0, abs=0.01)
+    control.pause_experiment(experiment)
+    pass_by(7 * hour)
+    control.stop_experiment(experiment)
+    pass_by(hour)
+    assert elapsed_h() == pytest.approx(3.0, abs=0.01)
+
+
+def test_an_extension_does_not_count_the_time_since_the_end(finished: Experiment) -> None:
+    elapsed_s = selectors.experiment_message(finished)["elapsed_s"]
+    day = timedelta(days=1)
+    Experiment.objects.update(started_at=F("started_at") - day, finished_at=F("finished_at") - day)
+    finished.refresh_from_db()
+    control.extend_experiment(finished, n_runs=4, courier=SilentCourier())
+    now_s = selectors.experiment_message(finished)["elapsed_s"]
+    assert elapsed_s <= now_s < elapsed_s + 60
 
 
 def test_improvements_are_those_of_the_history(finished: Experiment) -> None:
