@@ -15,11 +15,13 @@ from typing import Any
 from django import forms
 
 from evolution.cgp.parameters import EvolutionParameters
+from evolution.enums import ExperimentState
+from evolution.listing import ORDERS, Filters
 from evolution.models.experiment import MAX_RUNS
 from simulations.parameters import ParameterDescription, ParameterError, Parameters
 
 if typing.TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from evolution.models import Experiment
     from simulations.learning_tasks import LearningTask, Preset
@@ -133,6 +135,60 @@ class ExtensionForm(forms.Form):
                 "seen_runs": experiment.n_runs,
             }
         )
+
+
+class ListForm(forms.Form):
+    """What people look for in the list of experiments."""
+
+    q = forms.CharField(
+        label="Name, tag or number",
+        required=False,
+        max_length=200,
+        widget=forms.TextInput(attrs={"type": "search"}),
+    )
+    state = forms.ChoiceField(required=False)
+    task = forms.ChoiceField(label="Learning task", required=False)
+    owner = forms.ChoiceField(required=False)
+    show = forms.ChoiceField(
+        label="Archive",
+        required=False,
+        choices=[("", "not archived"), ("archived", "archived"), ("all", "all")],
+    )
+    sort = forms.ChoiceField(label="Order", required=False, choices=list(ORDERS.items()))
+
+    def __init__(
+        self, data: Mapping[str, Any], *, tasks: Mapping[str, str], owners: Sequence[str]
+    ) -> None:
+        super().__init__(data)
+        self.fields["state"].choices = [("", "any"), *ExperimentState.choices]
+        self.fields["task"].choices = [("", "any"), *tasks.items()]
+        self.fields["owner"].choices = [("", "anybody"), *((name, name) for name in owners)]
+
+    @property
+    def filters(self) -> Filters:
+        """What was asked for, without what there is no such thing of."""
+        self.is_valid()
+        return {name: value for name, value in self.cleaned_data.items() if value}
+
+
+class BulkForm(forms.Form):
+    """Experiments that were chosen in the list, and what shall be done to them."""
+
+    action = forms.ChoiceField(
+        choices=[
+            (name, name) for name in ("pause", "resume", "stop", "archive", "unarchive", "delete")
+        ]
+    )
+    experiment = forms.TypedMultipleChoiceField(
+        coerce=int, required=False, error_messages={"invalid_choice": "No such number."}
+    )
+    query = forms.CharField(required=False, max_length=2000)
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(data)
+        # Numbers of experiments, which may have been deleted meanwhile.
+        numbers = [text for text in data.getlist("experiment") if re.fullmatch("[0-9]{1,18}", text)]
+        self.fields["experiment"].choices = [(text, text) for text in numbers]
 
 
 class DeletionForm(forms.Form):

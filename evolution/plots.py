@@ -134,6 +134,38 @@ def step_columns(curve: ChampionCurve, *, is_log: bool) -> dict[str, list]:
     return columns
 
 
+def sparkline(steps: Sequence[tuple[int, float]], last_generation: int) -> str:
+    """Return the points of a small stepped curve for an SVG of 100 by 24 units.
+
+    Parameters
+    ----------
+    steps : sequence of (int, float)
+        Generation and fitness of each fitter champion, in order; between two of them the fitness
+        stays the same.
+    last_generation : int
+        Generation that the run has come to.
+
+    Notes
+    -----
+    Errors fall by orders of magnitude: where all values are negative, the logarithm is drawn.
+    """
+    if not steps:
+        return ""
+    is_log = all(fitness < 0.0 for _, fitness in steps)
+    values = [-math.log10(-fitness) if is_log else fitness for _, fitness in steps]
+    low, high = min(values), max(values)
+    end = max(last_generation, steps[-1][0], 1)
+    corners: list[tuple[float, float]] = []
+    for (generation, _), value in zip(steps, values, strict=True):
+        x = 100.0 * generation / end
+        y = 22.0 - 20.0 * ((value - low) / (high - low) if high > low else 0.5)
+        if corners:
+            corners.append((x, corners[-1][1]))
+        corners.append((x, y))
+    corners.append((100.0, corners[-1][1]))
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
+
+
 def drawn_value(fitness: float, *, is_log: bool) -> float:
     """Return what is drawn for a fitness; nan where the logarithm is not defined."""
     if not is_log:

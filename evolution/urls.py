@@ -8,6 +8,7 @@ app_name = "evolution"
 
 urlpatterns = [
     path("", experiments.experiment_list, name="experiments"),
+    path("experiments/bulk/", experiments.bulk, name="bulk"),
     path("experiments/new/", launch.new_experiment, name="new-experiment"),
     path("experiments/estimate/", launch.estimate, name="estimate"),
     path("experiments/<int:pk>/", experiment.page, name="experiment"),

@@ -1,46 +1,162 @@
-"""The list of experiments."""
+"""The list of experiments, and what is done to several of them at once."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from django.contrib import messages
 from django.core.paginator import Paginator
-from django.shortcuts import render
-from django.views.decorators.http import require_safe
+from django.http import HttpResponse, QueryDict
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
 
-from evolution import selectors
+from evolution import listing
 from evolution.enums import ExperimentState
+from evolution.errors import StateConflict
+from evolution.forms import BulkForm, ListForm
 from evolution.models import Experiment, Rule
+from evolution.plots import sparkline
+from evolution.services import control
+from simulations.learning_tasks import UnknownLearningTask, get_learning_task, learning_task_names
 
 if TYPE_CHECKING:
-    from django.http import HttpRequest, HttpResponse
+    from collections.abc import Callable
+
+    from django.http import HttpRequest
 
 PER_PAGE = 25
+#: Service by action, and the word for what was done.
+_BULK: dict[str, tuple[Callable[..., None], str]] = {
+    "pause": (control.pause_experiment, "paused"),
+    "resume": (control.resume_experiment, "resumed"),
+    "stop": (control.stop_experiment, "stopped"),
+    "archive": (control.archive_experiment, "archived"),
+    "unarchive": (control.unarchive_experiment, "taken out of the archive"),
+    "delete": (lambda experiment, by: control.delete_experiment(experiment), "deleted"),
+}
+#: What cannot be undone is asked for twice; whoever deletes types this word.
+_ASKED_TWICE = {"stop", "delete"}
+CONFIRMATION = "delete"
 
 
+@never_cache
 @require_safe
 def experiment_list(request: HttpRequest) -> HttpResponse:
-    """Show all experiments, newest first; for htmx only the table, which renews itself."""
-    page = Paginator(selectors.experiments_for_list(), PER_PAGE).get_page(request.GET.get("page"))
+    """Show experiments; for htmx only the table, which renews itself."""
+    tasks = {name: get_learning_task(name).title for name in learning_task_names()}
+    form = ListForm(request.GET, tasks=tasks, owners=listing.owner_names())
+    filters = form.filters
+    page = Paginator(listing.experiments_for_list(filters), PER_PAGE).get_page(
+        request.GET.get("page")
+    )
     rules = Rule.objects.in_bulk({item.best_rule_id for item in page if item.best_rule_id})
+    steps = listing.champion_steps(item.best_run_id for item in page if item.best_run_id)
     rows = [
         {
             "experiment": experiment,
+            "task_title": _title(experiment, tasks),
             "best_rule": rules.get(experiment.best_rule_id),
+            "sparkline": _sparkline(experiment, steps.get(experiment.best_run_id, [])),
             "progress": _progress(experiment),
         }
         for experiment in page
     ]
     context = {
         "section": "experiments",
+        "form": form,
+        "is_filtered": bool(filters),
+        "filters": filters,
+        "query": _query(filters),
         "page": page,
         "rows": rows,
+        "has_archived": not rows and Experiment.objects.archived().exists(),
         "is_any_running": any(
             not ExperimentState(row["experiment"].state).is_final for row in rows
         ),
     }
     template = "evolution/_experiment_table.html" if request.htmx else "evolution/experiments.html"
     return render(request, template, context)
+
+
+@require_POST
+def bulk(request: HttpRequest) -> HttpResponse:
+    """Do the same to several experiments; say what could not be done, and why."""
+    form = BulkForm(request.POST)
+    back_url = reverse("evolution:experiments")
+    if not form.is_valid():
+        messages.error(request, "This was not understood. Nothing was changed.")
+        return redirect(back_url)
+    values = form.cleaned_data
+    action = values["action"]
+    if query := QueryDict(values["query"]).urlencode():
+        back_url = f"{back_url}?{query}"
+    experiments = list(Experiment.objects.filter(pk__in=values["experiment"]).order_by("pk"))
+    if not experiments:
+        messages.warning(request, "No experiment was chosen. Nothing was changed.")
+        return redirect(back_url)
+    if action in _ASKED_TWICE:
+        typed = request.POST.get("confirmation")
+        is_sure = typed is not None and (action != "delete" or typed.strip() == CONFIRMATION)
+        if not is_sure:
+            context = {
+                "section": "experiments",
+                "action": action,
+                "experiments": experiments,
+                "query": values["query"],
+                "back_url": back_url,
+                "word": CONFIRMATION if action == "delete" else "",
+                "is_mistyped": typed is not None,
+            }
+            status = 200 if typed is None else 422
+            return render(request, "evolution/confirm_bulk.html", context, status=status)
+    _do(request, action, experiments)
+    return redirect(back_url)
+
+
+def _do(request: HttpRequest, action: str, experiments: list[Experiment]) -> None:
+    service, participle = _BULK[action]
+    done, refused = [], []
+    for experiment in experiments:
+        try:
+            service(experiment, by=request.user)
+        except StateConflict as error:
+            refused.append(str(error))
+        else:
+            done.append(experiment.name)
+    if len(done) == 1:
+        messages.success(request, f"The experiment “{done[0]}” was {participle}.")
+    elif done:
+        messages.success(request, f"{len(done)} experiments were {participle}.")
+    for text in refused:
+        messages.warning(request, text)
+
+
+def _query(filters: listing.Filters) -> str:
+    query = QueryDict(mutable=True)
+    query.update(filters)
+    return query.urlencode()
+
+
+def _title(experiment: Experiment, tasks: dict[str, str]) -> str:
+    """Return the title of the learning task, its name where it is not known any more."""
+    name = experiment.learning_task_name
+    if name in tasks:
+        return tasks[name]
+    try:
+        return get_learning_task(name).title
+    except UnknownLearningTask:
+        return name
+
+
+def _sparkline(experiment: Experiment, steps: list[tuple[int, float]]) -> dict[str, Any] | None:
+    """Return a small curve of the best run with its first and last fitness."""
+    if len(steps) < 2:
+        return None
+    # Of several runs nobody knows here how far the best one has come: the mean is close enough.
+    last = experiment.n_generations_done // experiment.n_runs
+    return {"points": sparkline(steps, last), "first": steps[0][1], "last": steps[-1][1]}
 
 
 def _progress(experiment: Experiment) -> float:

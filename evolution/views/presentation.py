@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from evolution.cgp.parameters import EvolutionParameters
 from evolution.enums import ExperimentState, StopReason
 from evolution.plots import N_RUN_COLORS, ChampionCurve
 from evolution.services.couriers import queue_length
+from evolution.services.judgement import judge
 from evolution.templatetags.evolution_format import fitness as format_fitness
 from simulations.learning_tasks import get_learning_task
 
@@ -210,10 +212,16 @@ def seeds(experiment: Experiment) -> dict[str, str]:
 
 def fitness_of(experiment: Experiment, evaluation: Evaluation) -> float | None:
     """Return the fitness of an evaluated rule in an experiment's trials, None if it has none."""
-    n_trials = experiment.task_parameters["n_trials"]
-    if evaluation.n_trials_done < n_trials:
+    judgement = judge(
+        evaluation.trials,
+        evaluation.reason,
+        n_trials=experiment.task_parameters["n_trials"],
+        bound=None,
+        aggregate=experiment.learning_task.aggregate,
+    )
+    if judgement is None or not math.isfinite(judgement.fitness):
         return None
-    return evaluation.fitness(n_trials, experiment.learning_task.aggregate)
+    return judgement.fitness
 
 
 @lru_cache(maxsize=256)

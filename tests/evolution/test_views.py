@@ -15,13 +15,16 @@ import redis
 from django.urls import reverse
 
 from evolution.enums import ExperimentState
-from evolution.models import Experiment
+from evolution.models import Evaluation, Experiment
+from evolution.services import evaluations
+from evolution.views import presentation
 from tests.evolution.histories import (
     TYPICAL,
     add_generations,
     add_typical_history,
     finish,
     make_experiment,
+    make_rule,
 )
 
 if TYPE_CHECKING:
@@ -140,7 +143,7 @@ def test_the_list_takes_the_same_few_queries_for_many_experiments(
     for number in range(30):
         other = make_experiment(name=f"Number {number}", n_runs=3)
         add_generations(other.runs.first(), [(("u", "v", "s")[number % 3], -1.0 - number)])
-    with django_assert_max_num_queries(6):
+    with django_assert_max_num_queries(8):
         html = ann.get("/").content.decode()
     assert html.count("<math") == 25
     assert "Page 1 of 2" in html
@@ -313,6 +316,34 @@ def test_the_page_says_when_the_best_rule_is_a_known_one(ann, experiment):
     assert same not in text_of(ann.get(experiment.get_absolute_url()))
     add_generations(run, [("2*s*v - 2*s*u", -1.25)])
     assert same in text_of(ann.get(address("known-rules", experiment)))
+
+
+@pytest.mark.parametrize(
+    ("trials", "reason", "shown"),
+    [
+        ([-3.0, -3.0, -3.0, -9.0], "", "· fitness −3"),
+        ([-3.0, -2.0], "", None),
+        ([-3.0], "crash", None),
+    ],
+)
+def test_the_page_shows_the_fitness_of_known_rules(ann, experiment, trials, reason, shown):
+    context = evaluations.get_or_create_context(
+        experiment.learning_task, experiment.get_task_parameters(), experiment.seed
+    )
+    Experiment.objects.update(context=context)
+    (known,) = presentation.known_rules(experiment.learning_task_name, None)
+    rule = make_rule("(v - u)*s")
+    assert rule.key == known["key"]
+    Evaluation.objects.create(
+        context=context, rule=rule, trials=trials, n_trials_done=len(trials), reason=reason
+    )
+    for path in (experiment.get_absolute_url(), address("experiment-figures", experiment)):
+        text = text_of(ann.get(path))
+        if path == experiment.get_absolute_url():
+            assert ("· fitness" in text) == (shown is not None)
+            assert shown is None or shown in text
+        success = "0 of 2 runs have reached the fitness of the best rule of the literature"
+        assert (success in text) == (shown is not None)
 
 
 def test_the_page_of_an_experiment_without_history(ann):

@@ -1,0 +1,100 @@
+"""Which experiments a list shows, in which order, and with what."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, TypedDict
+
+from django.contrib.auth import get_user_model
+from django.db.models import F, Max, OuterRef, Q, QuerySet, Subquery
+
+from evolution import selectors
+from evolution.models import Experiment, Generation, Run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+#: Orders that people can choose, with the name that they see.
+ORDERS = {
+    "": "newest first",
+    "oldest": "oldest first",
+    "name": "name",
+    "fitness": "best fitness",
+    "activity": "latest progress",
+}
+
+
+class Filters(TypedDict, total=False):
+    """What people look for; what is missing or empty does not restrict the list."""
+
+    q: str
+    state: str
+    task: str
+    owner: str
+    show: str
+    sort: str
+
+
+def experiments_for_list(filters: Filters) -> QuerySet[Experiment]:
+    """Return the experiments that fit, in order, with what a list shows, in one statement.
+
+    In addition to :func:`evolution.selectors.experiments_for_list` each has ``best_run_id``.
+    """
+    best = Run.objects.filter(experiment=OuterRef("pk"), champion_fitness__isnull=False).order_by(
+        *selectors.BEST_FIRST
+    )
+    found = selectors.experiments_for_list().annotate(best_run_id=Subquery(best.values("pk")[:1]))
+    if filters.get("show") != "all":
+        found = found.filter(archived_at__isnull=filters.get("show") != "archived")
+    for name, field in (
+        ("state", "state"),
+        ("task", "learning_task_name"),
+        ("owner", "owner__username"),
+    ):
+        if filters.get(name):
+            found = found.filter(**{field: filters[name]})
+    if text := filters.get("q", "").strip():
+        found = found.filter(_matches(text))
+    return _ordered(found, filters.get("sort", ""))
+
+
+def _matches(text: str) -> Q:
+    """Return the condition that a name holds a text, or that it is a tag or a number."""
+    condition = Q(name__icontains=text)
+    word = text.removeprefix("#")
+    if word and not word.isspace():
+        condition |= Q(tags__contains=f" {word.casefold()} ")
+    if word.isascii() and word.isdecimal() and len(word) < 18:
+        condition |= Q(pk=int(word))
+    return condition
+
+
+def _ordered(found: QuerySet[Experiment], order: str) -> QuerySet[Experiment]:
+    newest = ("-created_at", "-pk")
+    if order == "oldest":
+        return found.order_by("created_at", "pk")
+    if order == "name":
+        return found.order_by("name", *newest)
+    if order == "fitness":
+        return found.order_by(F("best_fitness").desc(nulls_last=True), *newest)
+    if order == "activity":
+        found = found.annotate(active_at=Max("runs__last_progress_at"))
+        return found.order_by(F("active_at").desc(nulls_last=True), *newest)
+    return found.order_by(*newest)
+
+
+def champion_steps(run_ids: Iterable[int]) -> dict[int, list[tuple[int, float]]]:
+    """Return, by run, generation and fitness of each champion fitter than the one before."""
+    steps: dict[int, list[tuple[int, float]]] = defaultdict(list)
+    rows = Generation.objects.filter(run__in=list(run_ids), is_improvement=True).order_by(
+        "run", "index"
+    )
+    for run_id, index, fitness in rows.values_list("run", "index", "champion_fitness"):
+        steps[run_id].append((index, fitness))
+    return steps
+
+
+def owner_names() -> list[str]:
+    """Return the names of all who have experiments."""
+    owners = get_user_model().objects.filter(experiments__isnull=False)
+    return list(owners.order_by("username").values_list("username", flat=True).distinct())
