@@ -92,7 +92,9 @@
     showSummary();
   });
 
-  // An extension adds runs: the server writes their rows.
+  const stateOf = (run) => rows.get(run)?.querySelector('[data-field="state"]').dataset.state;
+
+  // An extension adds runs, and a run that fails says why: the server writes their rows.
   async function readRuns() {
     const response = await fetch(location.pathname).catch(() => null);
     if (!response?.ok) return; // the next message tries again
@@ -113,7 +115,9 @@
     nGenerations = detail.n_generations;
     receivedAt = performance.now();
     setState(find("state"), state);
-    if (detail.runs.some(({ run }) => !rows.has(run))) await readRuns();
+    const isNew = (run) =>
+      !rows.has(run.run) || (run.state === "failed" && stateOf(run.run) !== "failed");
+    if (detail.runs.some(isNew)) await readRuns();
     for (const run of detail.runs) {
       setRun(run.run, {
         state: run.state,

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 USER = "ann"
 PASSWORD = "a long enough one"
 
+# htmx writes these where somebody leaves a page while a part of it is being renewed.
+GOODBYES = ("htmx:afterRequest, ", "htmx:sendAbort, ")
+
 # Until something is wrong, not until it is slow: the workers leave the browser little of a machine.
 expect.set_options(timeout=20_000)
 
@@ -92,7 +95,11 @@ def context(browser: Browser, signed_in: dict, complaints: list[str]) -> Iterato
     )
     context.on(
         "console",
-        lambda message: complaints.append(message.text) if message.type == "error" else None,
+        lambda message: (
+            complaints.append(message.text)
+            if message.type == "error" and not message.text.startswith(GOODBYES)
+            else None
+        ),
     )
     context.on("weberror", lambda error: complaints.append(str(error.error)))
     yield context
