@@ -94,9 +94,9 @@ class ErrorDrivenParameters(TaskParameters):
     )
     teacher_weight_sign: Literal["fixed", "drawn"] = quantity(
         "fixed",
-        "Whether the mean of the teacher's weights is the same in all trials, or of either sign: in "
-        "about half of them it is minus the mean of the range. With a fixed sign weights that only "
-        "grow lower the error.",
+        "Whether the mean of the teacher's weights is the same in all trials, or of either sign: "
+        "in about half of them it is minus the mean of the range. With a fixed sign, weights that "
+        "only grow lower the error.",
         group="Weights",
         advanced=True,
     )

@@ -1,7 +1,7 @@
 """How the work of an experiment scales with its workers, with rules that are judged without NEST
-and take as long as real simulations: what one and two workers take for the same experiment (prefork,
-private broker) with trials of 1 s; and how busy 200 workers are (threads of a few processes, a PostgreSQL of their
-own, trials of several seconds), by the time of their simulations."""
+and take as long as real simulations: what one and two workers take for the same experiment
+(prefork, private broker) with trials of 1 s; and how busy 200 workers are (threads of a few
+processes, a PostgreSQL of their own, trials of several seconds), by the time of their simulations."""
 
 from __future__ import annotations
 
