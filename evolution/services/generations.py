@@ -290,9 +290,16 @@ class _Advance:
         request = self._engine.ask()
         rules = self._rules_of(request)
         wants = self._wants(request, rules)
+        # Before the transaction: all experiments share the rules, and whoever adds the same one
+        # would wait for its end. A rule that nobody needs in the end does no harm.
+        rule_ids = evaluations.get_or_create_rules(
+            self._signature,
+            rules.values(),
+            known={key: rule_id for key, (rule_id, _) in self._known.items()},
+        )
         with transaction.atomic():
             self._write_history(selection, counts, individuals)
-            n_demands = self._write_demands(rules, wants)
+            n_demands = self._write_demands(rule_ids, wants)
             run.engine_state = self._engine.to_state()
             run.pending = vars(pending)
             run.last_progress_at = timezone.now()
@@ -351,13 +358,8 @@ class _Advance:
                     wants[key] = want
         return wants
 
-    def _write_demands(self, rules: dict[str, PlasticityRule], wants: dict[str, Want]) -> int:
+    def _write_demands(self, rule_ids: dict[str, int], wants: dict[str, Want]) -> int:
         setup, run = self._setup, self._run
-        rule_ids = evaluations.get_or_create_rules(
-            self._signature,
-            rules.values(),
-            known={key: rule_id for key, (rule_id, _) in self._known.items()},
-        )
         missing = {rule_ids[key]: key for key in wants if self._evaluation(key) is None}
         ids = {key: self._evaluation(key).pk for key in wants if key not in missing.values()}
         complexities = {rule_id: rules[key].complexity for rule_id, key in missing.items()}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
+import random
 import time
 import traceback
 from itertools import groupby
@@ -192,6 +193,10 @@ class _Slice:
         has_worked = False
         ready = workers.ready_runs().filter(experiment=self._setup.experiment_id)
         run_ids = list(ready.order_by("index").values_list("pk", flat=True))
+        if self._n_workers > 1 and run_ids:
+            # Several workers look at the same list: they begin at different places.
+            first = random.randrange(len(run_ids))  # noqa: S311
+            run_ids = [*run_ids[first:], *run_ids[:first]]
         while True:
             for run_id in run_ids:
                 has_worked |= self._advance(run_id, deadline)

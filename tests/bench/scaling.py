@@ -1,7 +1,7 @@
 """How the work of an experiment scales with its workers, with rules that are judged without NEST
-and take as long as real simulations: what one and two workers take for the same experiment
-(prefork, private broker) with trials of 1 s; and how busy 200 workers are (threads of a few
-processes, a PostgreSQL of their own, trials of several seconds), by the time of their simulations."""
+and take as long as real simulations: what one and two workers (prefork, a private broker) take for
+the same experiment with trials of 1 s; and how busy 200 workers are (threads of a few processes, a
+PostgreSQL of their own, trials of several seconds), by the time of their simulations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from tests.bench import Row
-from tests.evolution.processes import Site
+from tests.evolution.processes import Site, ended
 from tests.servers import Broker, PostgreSQL, open_directory
 
 if TYPE_CHECKING:
@@ -79,7 +79,9 @@ def _many_workers() -> tuple[float, float]:
     with ExitStack() as stack:
         site = _site(stack, is_postgresql=True)
         for _ in range(N_PROCESSES):
-            stack.enter_context(site.worker(N_THREADS, "threads", E2L_TEST_THREADS=str(N_THREADS)))
+            stack.enter_context(
+                ended(site.start_worker(N_THREADS, "threads", E2L_TEST_THREADS=str(N_THREADS)))
+            )
         stack.enter_context(site.sweeper())
         time.sleep(15)
         for seed in range(4):
