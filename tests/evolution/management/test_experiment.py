@@ -72,7 +72,8 @@ def test_a_clone_is_launched_with_its_changes(make_experiment: MakeExperiment) -
     assert clone.task_parameters["n_points"] == 7
     assert failure("clone", str(experiment.pk), "--set", "mutation_rate=2").returncode == 2
     assert failure("clone", str(experiment.pk), "--set", "tea=2").returncode == 2
-    assert failure("clone", str(experiment.pk), "--runs", "0").returncode == 2
+    no_runs = failure("clone", str(experiment.pk), "--runs", "0")
+    assert (no_runs.returncode, str(no_runs)) == (2, "--runs must be from 1 to 100.")
     assert Experiment.objects.count() == 2
 
 

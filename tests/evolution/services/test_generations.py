@@ -321,3 +321,20 @@ def test_every_option_gives_one_history(
     if "seed_rules" in changes:
         given = Individual.objects.get(origin="given")
         assert given.rule.expressions == ["v*s"]
+
+
+def test_the_time_of_simulation_is_that_of_the_evaluations_a_run_waited_for(
+    make_experiment: Callable[..., Experiment],
+) -> None:
+    experiment = run_to_the_end(make_experiment(n_generations=20))
+    run = experiment.runs.get()
+    first_asked = Evaluation.objects.filter(
+        pk__in=run.individuals.filter(is_cached=False).values("evaluation")
+    )
+    seconds = sum(first_asked.values_list("seconds", flat=True))
+    assert seconds > 0
+    # A rule of the literature is evaluated for the page; who finds it then has it from the cache.
+    assert run.simulated_s == pytest.approx(seconds, rel=1e-6)
+    again = run_to_the_end(make_experiment(n_generations=20)).runs.get()
+    assert again.n_cached == again.n_evaluations
+    assert (again.simulated_s, again.n_evaluations) == (0.0, run.n_evaluations)
