@@ -53,7 +53,7 @@ def test_a_page_follows_what_is_done_on_another_one(
         "The experiment is paused now."
     )
     expect(watcher.locator("#records")).to_contain_text("ann paused")
-    expect(watcher.locator("#tile-success")).to_have_text(re.compile(r"^([0-2] of 2|—)$"))
+    expect(watcher.locator("#tile-success")).to_have_text(re.compile(r"^\s*([0-2] of 2|—)\s*$"))
     expect(watcher.locator("#tile-success")).to_be_visible()
     elapsed = watcher.locator('[data-field="elapsed"]')
     before = elapsed.inner_text()
