@@ -268,7 +268,9 @@ def _add_members(classes: Sequence[RuleClass], *, keep_rule: bool) -> None:
     if not keep_rule:
         least = members.filter(
             complexity=(
-                Rule.objects.filter(fingerprint=OuterRef("fingerprint"))
+                Rule.objects.filter(
+                    fingerprint=OuterRef("fingerprint"), signature=OuterRef("signature")
+                )
                 .order_by("complexity")
                 .values("complexity")[:1]
             )

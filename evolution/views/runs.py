@@ -102,7 +102,7 @@ def get_run(pk: int, number: int) -> Run:
             Run.objects.without_engine_state()
             .select_related("experiment")
             .annotate(champion_index=F("champion__index"))
-            .get(experiment=pk, index=number - 1)
+            .get(experiment__pk=pk, index=number - 1)
         )
     except Run.DoesNotExist:
         if Experiment.objects.filter(pk=pk).exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from typing import TYPE_CHECKING
@@ -48,7 +49,8 @@ def run(experiment: Experiment) -> Run:
 
 def text_of(response: HttpResponse) -> str:
     """Return the text of a page without tags."""
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", response.content.decode()))
+    text = re.sub(r"<[^>]+>", " ", response.content.decode())
+    return re.sub(r"\s+", " ", html.unescape(text))
 
 
 def addresses(run: Run) -> dict[str, str]:
@@ -74,11 +76,11 @@ def test_every_page_works_in_few_statements(ann, run, django_assert_max_num_quer
             response = ann.get(path)
         assert response.status_code == 200, name
         if name != "front":
-            html = response.content.decode()
-            assert "<b>bold</b>" not in html
-            assert html.count("<h1") == 1
-            assert " style=" not in html
-            assert "<script>" not in html
+            markup = response.content.decode()
+            assert "<b>bold</b>" not in markup
+            assert markup.count("<h1") == 1
+            assert " style=" not in markup
+            assert "<script>" not in markup
 
 
 def test_strangers_are_sent_to_the_sign_in(client, run):
@@ -122,7 +124,7 @@ def test_unknown_experiments_individuals_and_rules_are_not_found(ann, run, numbe
 
 
 def test_the_lineage_tells_the_whole_way_of_the_champion(ann, run):
-    html = ann.get(addresses(run)["run"]).content.decode()
+    markup = ann.get(addresses(run)["run"]).content.decode()
     individual, changed, n_neutral = run.champion, [], 0
     while individual is not None:
         if individual.is_neutral:
@@ -131,13 +133,13 @@ def test_the_lineage_tells_the_whole_way_of_the_champion(ann, run):
             changed.append(individual)
         parent = individual.parent_index
         individual = None if parent is None else run.individuals.get(index=parent)
-    found = [int(n) for n in re.findall(r"/individuals/(\d+)/\">individual", html)]
+    found = [int(n) for n in re.findall(r"/individuals/(\d+)/\">individual", markup)]
     assert found[: len(changed)] == [i.index for i in reversed(changed)]
-    collapsed = [int(n) for n in re.findall(r"<span>(\d+) neutral step", html)]
+    collapsed = [int(n) for n in re.findall(r"<span>(\d+) neutral step", markup)]
     assert sum(collapsed) == n_neutral
-    assert html.count('class="genome__svg"') == len(changed)
+    assert markup.count('class="genome__svg"') == len(changed)
     for one in changed:
-        assert one.rule.mathml[0] in html
+        assert one.rule.mathml[0] in markup
 
 
 def test_a_run_without_generations_has_empty_pages(ann, make_experiment):
@@ -151,9 +153,9 @@ def test_a_run_without_generations_has_empty_pages(ann, make_experiment):
 
 def test_the_population_of_a_generation_is_that_of_the_rows(ann, run):
     for generation in run.generations.filter(index__in=[0, 7]):
-        html = ann.get(f"{addresses(run)['population']}?generation={generation.index}")
+        markup = ann.get(f"{addresses(run)['population']}?generation={generation.index}")
         found = [
-            int(n) for n in re.findall(r"/individuals/(\d+)/\">\d+</a>", html.content.decode())
+            int(n) for n in re.findall(r"/individuals/(\d+)/\">\d+</a>", markup.content.decode())
         ]
         (parents,) = generation.parents
         born = run.individuals.filter(birth_generation=generation.index)
@@ -232,7 +234,7 @@ def test_an_individual_shows_genome_trials_parent_and_offspring(ann, run):
         and run.individuals.filter(parent_index=i.index).exists()
     )
     response = ann.get(individual.get_absolute_url())
-    html, text = response.content.decode(), text_of(response)
+    markup, text = response.content.decode(), text_of(response)
     context = response.context
     assert context["parent"].index == individual.parent_index
     assert [i.index for i in context["offspring"]] == list(
@@ -244,8 +246,8 @@ def test_an_individual_shows_genome_trials_parent_and_offspring(ann, run):
     assert "Its rule was simulated in all trials." in text
     (drawing,) = [item["drawing"] for item in context["drawings"]]
     assert len(drawing.nodes) == 3 + run.experiment.evolution_parameters["n_columns"]
-    assert html.count('class="node ') == len(drawing.nodes) + 1
-    assert "The nodes as a table" in html
+    assert markup.count('class="node ') == len(drawing.nodes) + 1
+    assert "The nodes as a table" in markup
 
 
 @pytest.mark.parametrize("outcome", ["not finite", "inherited", "invalid"])
@@ -266,10 +268,10 @@ def test_why_a_trial_failed_is_said_and_escaped(ann, run):
     Evaluation.objects.filter(pk=individual.evaluation_id).update(
         trials=[-1.0], n_trials_done=1, reason="error", detail="<script>alert(1)</script>"
     )
-    html = ann.get(individual.get_absolute_url()).content.decode()
-    assert "error of the simulation" in html
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
-    assert "<script>alert" not in html
+    markup = ann.get(individual.get_absolute_url()).content.decode()
+    assert "error of the simulation" in markup
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in markup
+    assert "<script>alert" not in markup
 
 
 def test_genomes_that_cannot_be_read_any_more_do_not_break_their_pages(ann, run):
@@ -285,9 +287,9 @@ def test_any_form_finds_a_rule_and_leads_to_its_page(ann, run):
     rule = Rule.objects.get(expressions=["(v - u)*s"])
     response = ann.get("/rules/", {"task": NAME, "q": "s*v - s*u"})
     assert [row["item"].rule for row in response.context["rows"]] == [rule]
-    html = ann.get(rule.get_absolute_url()).content.decode()
-    assert "This is the rule of the literature" in html
-    assert r"\left(v - u\right) s" in html
+    markup = ann.get(rule.get_absolute_url()).content.decode()
+    assert "This is the rule of the literature" in markup
+    assert r"\left(v - u\right) s" in markup
 
 
 def test_a_rule_that_nobody_found_is_shown_as_it_was_understood(ann, run):
@@ -372,7 +374,7 @@ def test_the_front_holds_the_points_of_the_catalogue(ann, run):
 
 
 def test_the_experiment_leads_to_runs_and_rules(ann, run):
-    html = ann.get(run.experiment.get_absolute_url()).content.decode()
-    assert f'href="{run.get_absolute_url()}"' in html
-    assert 'href="/rules/"' in html
-    assert re.search(r'href="/rules/\d+/"', html)
+    markup = ann.get(run.experiment.get_absolute_url()).content.decode()
+    assert f'href="{run.get_absolute_url()}"' in markup
+    assert 'href="/rules/"' in markup
+    assert re.search(r'href="/rules/\d+/"', markup)
