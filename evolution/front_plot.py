@@ -144,7 +144,7 @@ def front_figure(
         plot.legend.background_fill_alpha = 0.8
         plot.legend.label_text_font_size = "12px"
         plot.legend.padding = 6
-        plot.legend.spacing = 0
+        plot.legend.spacing = 16
     plot.axis.axis_label_text_font_style = "normal"
     plot.axis.axis_label_text_font_size = "13px"
     plot.axis.major_label_text_font_size = "12px"

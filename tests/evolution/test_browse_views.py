@@ -33,7 +33,7 @@ def ann(client, django_user_model) -> Client:
 
 @pytest.fixture
 def experiment(make_experiment: Callable[..., Experiment]) -> Experiment:
-    experiment = make_experiment(n_runs=2, n_generations=15)
+    experiment = make_experiment(n_runs=2, n_generations=9)
     experiment.name = "A <b>bold</b> test"
     experiment.save()
     launch(experiment)
@@ -176,8 +176,8 @@ def test_a_generation_that_is_not_there_is_answered_by_a_message(ann, run, asked
         ("outcome=inherited", lambda i: i.outcome == "inherited"),
         ("origin=random", lambda i: i.origin == "random"),
         ("generation_min=3&generation_max=5", lambda i: 3 <= i.birth_generation <= 5),
-        ("fitness_min=-1.5", lambda i: i.fitness is not None and i.fitness >= -1.5),
-        ("fitness_max=-3&outcome=", lambda i: i.fitness is not None and i.fitness <= -3),
+        ("fitness_min=-2", lambda i: i.fitness is not None and i.fitness >= -2),
+        ("fitness_max=-2&outcome=", lambda i: i.fitness is not None and i.fitness <= -2),
     ],
 )
 def test_the_table_of_individuals_filters(ann, run, query, condition):
