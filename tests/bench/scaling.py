@@ -47,7 +47,7 @@ def rows() -> Iterator[Row]:
         )
     busy_percent, statements_per_s = _many_workers()
     yield Row(
-        f"PostgreSQL, {N_PROCESSES * N_THREADS} workers, trials of 4 s, busy "
+        f"PostgreSQL, {N_PROCESSES * N_THREADS} workers, trials of 8 s, busy "
         f"(at least {MIN_BUSY_PERCENT:g} %)",
         busy_percent,
         "%",
@@ -85,7 +85,7 @@ def _many_workers() -> tuple[float, float]:
         stack.enter_context(site.sweeper())
         time.sleep(15)
         for seed in range(4):
-            _launch(site, "--runs", "25", "--generations", "10000", delay_ms=4000, seed=1000 * seed)
+            _launch(site, "--runs", "25", "--generations", "10000", delay_ms=8000, seed=1000 * seed)
         time.sleep(30)
         statements_before = _statements(site)
         seconds_per_s, elapsed_s = _measure(site)
