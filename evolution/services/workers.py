@@ -67,20 +67,23 @@ def process_name() -> str:
 def _has_ended(process: str) -> bool:
     """Tell whether a process has certainly ended."""
     host, _, pid = process.partition(":")
-    if host != _host() or not pid.isdecimal():
-        return False
+    return host == _host() and pid.isdecimal() and not _exists(int(pid))
+
+
+def _exists(pid: int) -> bool:
     try:
-        os.kill(int(pid), 0)
+        os.kill(pid, 0)
     except ProcessLookupError:
-        return True
+        return False
     except PermissionError:
         pass
-    return False
+    return True
 
 
 def free_claims_of_the_dead(courier: Courier) -> None:
     """Give back what processes of this computer held that have been killed, and tell others."""
     try:
+        _forget_the_dead()
         n_freed = sum(_free_if_dead(name) for name in evaluations.claimants())
     except Error as error:
         # Their leases end by themselves.
@@ -88,6 +91,13 @@ def free_claims_of_the_dead(courier: Courier) -> None:
         return
     if n_freed:
         courier.wake(n_freed)
+
+
+def _forget_the_dead() -> None:
+    # Where two containers have one name a living worker may be forgotten until its next pulse.
+    names = Worker.objects.filter(host=platform.node()[:100]).values_list("name", flat=True)
+    dead = [name for name in names if not _exists(int(name.split(":")[-2]))]
+    Worker.objects.filter(name__in=dead).delete()
 
 
 def _free_if_dead(name: str) -> int:

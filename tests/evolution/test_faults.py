@@ -406,7 +406,8 @@ def test_experiments_share_workers_and_messages_do_not_pile_up(site: FaultySite)
             longest = max(longest, client.llen("celery"))
             done = [sum(trouble.progress()["generations"]) for trouble in troubles]
             time.sleep(0.05)
-    assert longest <= N_WORKERS
+    # Those who look at the same moment may send one each.
+    assert longest <= 2 * N_WORKERS
     assert min(done) >= max(done) / 2
     for trouble in troubles:
         trouble.ends_as_if_undisturbed()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import platform
 import subprocess
 import threading
 import uuid
@@ -217,8 +218,14 @@ def test_what_a_killed_process_of_this_computer_held_is_free_at_once(
         workers.free_claims_of_the_dead(courier)
         assert courier.n_asked == 0
     Evaluation.objects.update(claimed_by=f"{host}:{process.pid}")
+    node, living = platform.node(), workers.own_name()
+    Worker.objects.create(name=f"{node}:{process.pid}:{process.pid}", host=node)
+    Worker.objects.create(name=f"elsewhere:{process.pid}:{process.pid}", host="elsewhere")
+    workers.rest(living)
     workers.free_claims_of_the_dead(courier)
     assert courier.n_asked == len(claims)
+    assert set(Worker.objects.values_list("host", flat=True)) == {node, "elsewhere"}
+    assert Worker.objects.get(host=node).name == living
     work_until_idle(worker="other")
     assert history(experiment) == reference
 
