@@ -299,7 +299,7 @@ class _Advance:
         )
         with transaction.atomic():
             self._write_history(selection, counts, individuals)
-            n_demands = self._write_demands(rule_ids, wants)
+            n_demands = self._write_demands(rules, rule_ids, wants)
             run.engine_state = self._engine.to_state()
             run.pending = vars(pending)
             run.last_progress_at = timezone.now()
@@ -358,7 +358,9 @@ class _Advance:
                     wants[key] = want
         return wants
 
-    def _write_demands(self, rule_ids: dict[str, int], wants: dict[str, Want]) -> int:
+    def _write_demands(
+        self, rules: dict[str, PlasticityRule], rule_ids: dict[str, int], wants: dict[str, Want]
+    ) -> int:
         setup, run = self._setup, self._run
         missing = {rule_ids[key]: key for key in wants if self._evaluation(key) is None}
         ids = {key: self._evaluation(key).pk for key in wants if key not in missing.values()}
