@@ -304,23 +304,29 @@ def _add_evaluations(classes: Sequence[RuleClass]) -> None:
 def _pairs(condition: str) -> str:
     """Return the part of a statement that names each (rule, run) in which a rule was found.
 
-    Of each class the simplest forms are looked at, whose number is the parameter after those of
-    the condition: neutral drift makes thousands of others, and their runs are mostly the same.
+    Of each class the simplest forms are looked at: neutral drift makes thousands of others, and
+    their runs are mostly the same. The parameters after those of the condition are their number,
+    and their number in all classes together, which nothing needs but PostgreSQL's planner: it
+    would take so many rows for granted that it compiled the statement for half a second.
     """
     name = connection.ops.quote_name
     individual, rule = name(Individual._meta.db_table), name(Rule._meta.db_table)
     return f"""
-        WITH RECURSIVE pair (rule_id, run_id) AS (
-            SELECT f.id, (SELECT MIN(i.run_id) FROM {individual} i WHERE i.rule_id = f.id)
+        WITH RECURSIVE pair (rule_id, signature, fingerprint, run_id) AS (
+            SELECT f.id, f.signature, f.fingerprint,
+                   (SELECT MIN(i.run_id) FROM {individual} i WHERE i.rule_id = f.id)
             FROM (
-                SELECT r.id, ROW_NUMBER() OVER (
-                    PARTITION BY r.fingerprint, r.signature ORDER BY r.complexity, r.id
-                ) AS place
-                FROM {rule} r WHERE {condition}
-            ) AS f WHERE f.place <= %s
+                SELECT * FROM (
+                    SELECT r.id, r.signature, r.fingerprint, ROW_NUMBER() OVER (
+                        PARTITION BY r.fingerprint, r.signature ORDER BY r.complexity, r.id
+                    ) AS place
+                    FROM {rule} r WHERE {condition}
+                ) AS member WHERE place <= %s LIMIT %s
+            ) AS f
             UNION ALL
-            SELECT p.rule_id, (SELECT MIN(i.run_id) FROM {individual} i
-                               WHERE i.rule_id = p.rule_id AND i.run_id > p.run_id)
+            SELECT p.rule_id, p.signature, p.fingerprint,
+                   (SELECT MIN(i.run_id) FROM {individual} i
+                    WHERE i.rule_id = p.rule_id AND i.run_id > p.run_id)
             FROM pair p WHERE p.run_id IS NOT NULL
         )
     """  # noqa: S608
@@ -342,15 +348,15 @@ def found_counts(
     name = connection.ops.quote_name
     marks = ", ".join(["%s"] * len(values))
     statement = f"""{_pairs(f"r.fingerprint IN ({marks})")}
-        SELECT r.signature, r.fingerprint, COUNT(DISTINCT p.run_id),
+        SELECT p.signature, p.fingerprint, COUNT(DISTINCT p.run_id),
                COUNT(DISTINCT run.experiment_id)
         FROM pair p
-        JOIN {name(Rule._meta.db_table)} r ON r.id = p.rule_id
         JOIN {name(Run._meta.db_table)} run ON run.id = p.run_id
-        GROUP BY r.signature, r.fingerprint
+        GROUP BY p.signature, p.fingerprint
     """  # noqa: S608
     with connection.cursor() as cursor:
-        cursor.execute(statement, [*values, n_forms])
+        # A fingerprint may belong to rules of two signatures.
+        cursor.execute(statement, [*values, n_forms, 2 * n_forms * len(values)])
         return {(row[0], row[1]): (row[2], row[3]) for row in cursor.fetchall()}
 
 
@@ -376,8 +382,9 @@ def discoveries(rule: Rule, *, offset: int, limit: int) -> tuple[list[Discovery]
         ORDER BY run.id DESC
     """  # noqa: S608
     with connection.cursor() as cursor:
+        n_forms = N_FORMS_OF_ONE
         cursor.execute(
-            statement, [rule.fingerprint, rule.signature, N_FORMS_OF_ONE, limit + 1, offset]
+            statement, [rule.fingerprint, rule.signature, n_forms, n_forms, limit + 1, offset]
         )
         rows = cursor.fetchall()
     found = [
