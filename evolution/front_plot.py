@@ -109,7 +109,7 @@ def front_figure(
             mode="after",
             line_width=2 if layer == 0 else 1,
             line_dash="solid" if layer == 0 else "dashed",
-            legend_label=name,
+            legend_label=name.removesuffix(" front") if layer else name,
         )
         marks = plot.scatter(
             **common,
@@ -118,7 +118,7 @@ def front_figure(
             line_width=1.5,
             fill_alpha=1.0 if layer == 0 else 0.35,
             nonselection_alpha=1.0,
-            legend_label=name,
+            legend_label=name.removesuffix(" front") if layer else name,
         )
         hovered.append(marks)
     plot.add_tools(
@@ -144,7 +144,7 @@ def front_figure(
         plot.legend.background_fill_alpha = 0.8
         plot.legend.label_text_font_size = "12px"
         plot.legend.padding = 6
-        plot.legend.spacing = 16
+        plot.legend.spacing = 12
     plot.axis.axis_label_text_font_style = "normal"
     plot.axis.axis_label_text_font_size = "13px"
     plot.axis.major_label_text_font_size = "12px"
