@@ -164,7 +164,7 @@ class Builder:
         """Add a number."""
         if value in self._constants:
             return self._add(GraphNode(self._constants[value], ()))
-        if "Parameter" in self._alleles and Fraction(repr(float(value))) == value:
+        if "Parameter" in self._alleles and _is_double(value):
             return self._add(GraphNode(self._alleles["Parameter"], (), float(value)))
         if value == 0 and "Sub" in self._alleles and self._n_inputs:
             return self._apply("Sub", 0, 0)
@@ -244,3 +244,11 @@ def _number(node: Node) -> Fraction | None:
 
 def _shown(value: Fraction) -> str:
     return f"{float(value):.15g}"
+
+
+def _is_double(value: Fraction) -> bool:
+    """Whether a number is what its nearest double is written as; the largest have none."""
+    try:
+        return Fraction(repr(float(value))) == value
+    except OverflowError:
+        return False

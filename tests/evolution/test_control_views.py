@@ -265,6 +265,11 @@ def form_data(html: str) -> dict[str, str | list[str]]:
         elif "name" in attributes:
             data[attributes["name"]] = attributes.get("value", "")
     data.update(re.findall(r'<textarea name="([^"]*)"[^>]*>\s*([^<]*)</textarea>', html))
+    for name, options in re.findall(
+        r'<select[^>]* ?name="([^"]+)"[^>]*>(.*?)</select>', html, re.S
+    ):
+        chosen = re.search(r'<option value="([^"]*)"[^>]* selected', options)
+        data[name] = chosen[1] if chosen else ""
     data.pop("csrfmiddlewaretoken")
     return data
 

@@ -165,6 +165,11 @@ def _hidden_and_visible(html: str) -> dict[str, str | list[str]]:
                 data.setdefault(attributes["name"], []).append(attributes.get("value", "on"))
         elif "name" in attributes:
             data[attributes["name"]] = attributes.get("value", "")
+    for name, options in re.findall(
+        r'<select[^>]* ?name="([^"]+)"[^>]*>(.*?)</select>', html, re.S
+    ):
+        chosen = re.search(r'<option value="([^"]*)"[^>]* selected', options)
+        data[name] = chosen[1] if chosen else ""
     data.pop("csrfmiddlewaretoken", None)
     return data
 

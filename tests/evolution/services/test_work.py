@@ -292,7 +292,7 @@ def test_results_of_trials_are_kept_when_a_worker_is_lost(
     launch(experiment)
     claims = claim_all(experiment, "lost")
     setup = load_setup(experiment.pk)
-    book = work._Book(claims, "lost")
+    book = work._Book(claims, "lost", Aggregate.MEAN)
     trials = work.evaluate_by_trial(
         setup.learning_task,
         [claim.rule for claim in claims],
