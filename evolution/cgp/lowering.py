@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -243,7 +244,7 @@ def _number(node: Node) -> Fraction | None:
 
 
 def _shown(value: Fraction) -> str:
-    return f"{float(value):.15g}"
+    return f"{Decimal(value.numerator) / Decimal(value.denominator):.15g}"
 
 
 def _is_double(value: Fraction) -> bool:
