@@ -244,7 +244,10 @@ def _number(node: Node) -> Fraction | None:
 
 
 def _shown(value: Fraction) -> str:
-    return f"{Decimal(value.numerator) / Decimal(value.denominator):.15g}"
+    try:
+        return f"{float(value):.15g}"
+    except OverflowError:
+        return f"{Decimal(value.numerator) / Decimal(value.denominator):.15g}"
 
 
 def _is_double(value: Fraction) -> bool:
