@@ -17,7 +17,7 @@ def test_every_environment_variable_is_in_the_readme() -> None:
     sources += [*ROOT.glob("simulations/**/*.py"), *ROOT.glob("nest_build/**/*.py")]
     names = {
         name
-        for source in [*sources, ROOT / "tests" / "chromium.py"]
+        for source in [*sources, ROOT / "tests" / "system_packages.py"]
         for name in re.findall(r"\"(E2L_[A-Z_]+)\"", source.read_text(encoding="utf-8"))
     }
     assert len(names) > 5

@@ -19,7 +19,7 @@ from e2l_site import private_valkey
 from e2l_site.locations import PROJECT_ROOT
 from tests.bench import Row
 from tests.browser.site import CHROMIUM_ARGUMENTS, Site
-from tests.chromium import find_chromium
+from tests.system_packages import find_chromium
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
     from tests.browser.site import Site
 
-pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.nest]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.integration,
+    pytest.mark.nest,
+    pytest.mark.xdist_group("browser"),
+]
 
 FRONT = """
 () => {

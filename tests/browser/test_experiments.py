@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 
     from tests.browser.site import Site
 
-pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.nest]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.integration,
+    pytest.mark.nest,
+    pytest.mark.xdist_group("browser"),
+]
 
 PLOT = """
 () => {
@@ -85,8 +90,7 @@ def experiment_path() -> dict[str, str]:
 def experiment(page: Page, site: Site, experiment_path: dict[str, str]) -> Iterator[Page]:
     """Open the page of the running demo, launching it from the form where that is not done."""
     if not experiment_path:
-        page.goto(f"{site.url}/")
-        page.get_by_role("link", name="Set up the demo").click()
+        page.goto(f"{site.url}/experiments/new/?task=error-driven&preset=demo")
         # Long enough for all tests; the last one stops it.
         page.get_by_label("Generations", exact=True).fill("10000")
         page.get_by_label("Stop at baseline").uncheck()
@@ -274,9 +278,12 @@ def test_pages_fit_the_window(
     assert complaints == []
 
 
-def test_the_list_renews_itself(page: Page, site: Site, complaints: list[str]):
+def test_the_list_renews_itself(
+    page: Page, site: Site, experiment_path: dict[str, str], complaints: list[str]
+):
     page.goto(f"{site.url}/")
-    progress = page.locator("#experiments progress")
+    row = page.locator("#experiments tr", has=page.locator(f'a[href="{experiment_path["path"]}"]'))
+    progress = row.locator("progress")
     before = float(progress.get_attribute("value"))
     expect(progress).not_to_have_attribute("value", f"{before:.4f}", timeout=10_000)
     assert float(progress.get_attribute("value")) > before

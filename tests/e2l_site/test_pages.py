@@ -12,6 +12,7 @@ from django.urls import path, reverse
 
 from e2l_site import urls as site_urls
 from e2l_site.locations import PROJECT_ROOT
+from evolution.models import Experiment
 from tests.evolution.histories import add_typical_history, make_experiment
 
 pytestmark = pytest.mark.django_db
@@ -130,6 +131,22 @@ def test_an_unknown_host_is_refused(client):
     response = client.get(reverse("sign-in"), headers={"host": "evil.example.org"})
     assert response.status_code == 400
     assert "This request was not understood" in response.content.decode()
+
+
+def test_an_experiment_whose_learning_task_was_taken_away_is_listed_and_explained(ann):
+    experiment = make_experiment(name="An orphan")
+    add_typical_history(experiment.runs.first())
+    Experiment.objects.update(learning_task_name="gone-driven")
+    assert "An orphan" in ann.get(reverse("evolution:experiments")).content.decode()
+    pages = [
+        experiment.get_absolute_url(),
+        reverse("evolution:run", args=[experiment.pk, 1]),
+        f"{reverse('evolution:new-experiment')}?from={experiment.pk}",
+    ]
+    for address in pages:
+        response = ann.get(address)
+        assert response.status_code in (404, 409), address
+        assert "There is no learning task &#x27;gone-driven&#x27;" in response.content.decode()
 
 
 def _raise(error: Exception):

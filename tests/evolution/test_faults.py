@@ -34,6 +34,7 @@ from simulations.evaluation import evaluate_rules
 from tests.evolution.processes import Site, children, ended, kill
 from tests.evolution.regression_task import RegressionParameters, RegressionTask
 from tests.servers import Broker, PostgreSQL, SmallDisk, free_port, open_directory, wait_until
+from tests.system_packages import find_libfaketime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +55,6 @@ TIME_LIMIT_S = 4.0
 #: The most trials in one worker's hands: half of the offspring of all runs.
 BATCH = 4 * 3
 EVOLUTION = {"n_generations": 16, "mutation_rate": 0.2, "target_fitness": None}
-FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 
 
 # --- what an undisturbed run gives --------------------------------------------------------------
@@ -286,7 +286,13 @@ class Trouble:
         assert n_again <= self.n_faults * N_WORKERS * BATCH
 
 
-@pytest.fixture(scope="module", params=["SQLite and Valkey", "PostgreSQL and Redis"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=pytest.mark.xdist_group(name))
+        for name in ("SQLite and Valkey", "PostgreSQL and Redis")
+    ],
+)
 def shared_site(request: pytest.FixtureRequest) -> Iterator[FaultySite]:
     with ExitStack() as stack:
         directory = stack.enter_context(open_directory("e2l-faults-"))
@@ -519,12 +525,13 @@ def test_a_rule_that_stops_the_simulator(
 
 def test_jumps_of_the_clock(site: FaultySite) -> None:
     """With SQLite all clocks are one; with PostgreSQL that of the workers' machine jumps alone."""
-    if FAKETIME is None:
-        pytest.skip("libfaketime is not installed: apt install faketime")
+    library = find_libfaketime()
+    if library is None:
+        pytest.skip("libfaketime is not installed: apt install libfaketime")
     clock = site.directory / "clock"
     clock.write_text("+0")
     fake = {
-        "LD_PRELOAD": str(FAKETIME),
+        "LD_PRELOAD": str(library),
         "FAKETIME_TIMESTAMP_FILE": str(clock),
         "FAKETIME_CACHE_DURATION": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
