@@ -39,7 +39,7 @@ worker: python ## workers only, for the server that REDIS_URL and DATABASE_URL n
 test: python ## everything a fresh machine needs to test, then lint and all tests (args="..." goes to pytest)
 	@"$(PYTHON)" -m e2l_site.bootstrap test
 	@exec .venv/bin/python -m tests.system_packages
-	@exec .venv/bin/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder $(args)
+	@exec .venv/bin/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(args)
 
 lint: python ## formatting, import order, layers, templates, C++ and missing migrations
 	@"$(PYTHON)" -m e2l_site.bootstrap test

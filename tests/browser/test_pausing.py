@@ -13,12 +13,7 @@ if TYPE_CHECKING:
 
     from tests.browser.site import Site
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.integration,
-    pytest.mark.nest,
-    pytest.mark.xdist_group("browser"),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.nest]
 
 
 def curves_of(page: Page) -> list[str]:

@@ -286,13 +286,7 @@ class Trouble:
         assert n_again <= self.n_faults * N_WORKERS * BATCH
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param(name, marks=pytest.mark.xdist_group(name))
-        for name in ("SQLite and Valkey", "PostgreSQL and Redis")
-    ],
-)
+@pytest.fixture(scope="module", params=["SQLite and Valkey", "PostgreSQL and Redis"])
 def shared_site(request: pytest.FixtureRequest) -> Iterator[FaultySite]:
     with ExitStack() as stack:
         directory = stack.enter_context(open_directory("e2l-faults-"))
