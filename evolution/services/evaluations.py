@@ -1,37 +1,26 @@
-"""Evaluations: rules and contexts, demands, claims with a lease, and results."""
+"""Evaluations: the records of rules, contexts, and what is known and wanted of them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import random
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from django.db.models import Case, F, FilteredRelation, Q, Value, When
-from django.db.models.functions import Concat, Now
+from django.db.models import FilteredRelation, Q
 
-from evolution.enums import EvaluationState
-from evolution.models import Demand, Evaluation, EvaluationContext, Rule
-from evolution.models.evaluation import LEASE_S
+from evolution.models import Evaluation, EvaluationContext, Rule
 from evolution.models.rule import signature_text
 from nest_build.rules import PlasticityRule, RuleSignature
 from simulations.evaluation import ENGINE_VERSION
-from simulations.learning_tasks import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from simulations.learning_tasks import LearningTask
     from simulations.parameters import TaskParameters
-
-#: Claims after which a rule that never got a result is given up.
-MAX_ATTEMPTS = 2
-#: Open evaluations that a worker looks at to choose a batch.
-_MAX_CANDIDATES = 128
 
 
 @dataclass(frozen=True)
@@ -48,49 +37,6 @@ class Want:
             max(self.n_trials, other.n_trials),
             None if None in bounds else min(bounds),
         )
-
-
-@dataclass(frozen=True)
-class Claim:
-    """The right and the duty to simulate trials of one rule."""
-
-    evaluation_id: int
-    rule: PlasticityRule
-    trials: tuple[float, ...]
-    want: Want
-    attempts: int
-
-
-@dataclass(frozen=True)
-class Claims:
-    """What a worker has claimed, and how many evaluations of the experiment it left to others."""
-
-    claims: list[Claim] = field(default_factory=list)
-    n_left: int = 0
-
-
-@dataclass(frozen=True)
-class Result:
-    """What became of a claim so far.
-
-    Attributes
-    ----------
-    trials : tuple of float
-        All values that are known.
-    seconds : float
-        Time of simulation since the last result.
-    is_final : bool
-        False while the worker goes on.
-    score : float or None
-        Fitness by the known trials, None where a trial failed.
-    """
-
-    trials: tuple[float, ...]
-    reason: str
-    detail: str
-    seconds: float
-    is_final: bool = True
-    score: float | None = None
 
 
 @cache
@@ -131,9 +77,6 @@ def get_or_create_context(
         },
     )
     return context
-
-
-# --- what is known, and what is wanted ----------------------------------------------------------
 
 
 def find_rules(
@@ -242,275 +185,3 @@ def create_evaluations(
             update_fields=["context"],
         )
     return {evaluation.rule_id: evaluation for evaluation in new}
-
-
-# --- claims -------------------------------------------------------------------------------------
-
-
-def claim(
-    experiment_id: int,
-    signature: RuleSignature,
-    *,
-    worker: str,
-    batch_size: Callable[[int], int],
-    time_limit_s: Callable[[int], float],
-) -> Claims:
-    """Claim open evaluations that an experiment waits for, of all its runs.
-
-    A rule whose claim was lost before may have killed its worker: it is claimed alone, so that it
-    takes no others with it, and after too many claims it is given up.
-
-    Parameters
-    ----------
-    experiment_id : int
-    signature : RuleSignature
-        Of the experiment's learning task.
-    worker : str
-        Name of the claims, which nobody else has.
-    batch_size : callable
-        Given the number of open evaluations, how many to claim.
-    time_limit_s : callable
-        Given the number of rules of a simulation, when it is given up, in s.
-    """
-    demands = (
-        Demand.objects.filter(experiment_id=experiment_id)
-        .active()
-        .unsettled()
-        .free(worker)
-        .order_by("evaluation_id")
-        .values_list(
-            "evaluation_id",
-            "n_trials",
-            "bound",
-            "evaluation__attempts",
-            "evaluation__trials",
-            "evaluation__rule__expressions",
-        )[:_MAX_CANDIDATES]
-    )
-    candidates: dict[int, tuple[Want, int, list[float], list[str]]] = {}
-    for evaluation_id, n_trials, bound, attempts, trials, texts in demands:
-        want = Want(n_trials, bound)
-        if evaluation_id in candidates:
-            want = want.merged(candidates[evaluation_id][0])
-        candidates[evaluation_id] = (want, attempts, trials, texts)
-    hopeless = [pk for pk, (_, attempts, _, _) in candidates.items() if attempts >= MAX_ATTEMPTS]
-    if hopeless:
-        give_up(hopeless, worker)
-        for pk in hopeless:
-            del candidates[pk]
-    fresh = [pk for pk, (_, attempts, _, _) in candidates.items() if attempts == 0]
-    ids = fresh or list(candidates)[:1]
-    n_wanted = min(len(ids), batch_size(len(ids)))
-    if n_wanted <= 0:
-        return Claims()
-    # Several workers look at the same list: they begin at different places.
-    first = random.randrange(len(ids)) if n_wanted < len(ids) else 0  # noqa: S311
-    chosen = [ids[(first + offset) % len(ids)] for offset in range(n_wanted)]
-    n_claimed = (
-        Evaluation.objects.filter(pk__in=chosen)
-        .free(worker)
-        .update(
-            state=EvaluationState.CLAIMED,
-            claimed_by=worker,
-            lease_expires_at=Now() + timedelta(seconds=LEASE_S),
-            deadline_at=Now() + timedelta(seconds=time_limit_s(len(chosen))),
-            attempts=F("attempts") + 1,
-        )
-    )
-    if n_claimed < len(chosen):
-        mine = set(
-            Evaluation.objects.filter(pk__in=chosen)
-            .claimed_by_worker(worker)
-            .values_list("pk", flat=True)
-        )
-        chosen = [pk for pk in chosen if pk in mine]
-    claims = []
-    for pk in sorted(chosen):
-        want, attempts, trials, texts = candidates[pk]
-        claims.append(
-            Claim(
-                evaluation_id=pk,
-                rule=PlasticityRule.parse(signature, texts),
-                trials=tuple(trials),
-                want=want,
-                attempts=attempts + 1,
-            )
-        )
-    return Claims(claims, len(candidates) - len(claims))
-
-
-def give_up(evaluation_ids: Iterable[int], worker: str) -> None:
-    """Record that rules never got a result: each of their workers was lost.
-
-    A worker that is silent because a simulation holds the interpreter may still have a result,
-    until its deadline.
-    """
-    lost = Evaluation.objects.filter(
-        pk__in=list(evaluation_ids), attempts__gte=MAX_ATTEMPTS, reason=""
-    ).free(worker)
-    common = {"state": EvaluationState.DONE, "lease_expires_at": None}
-    lost.filter(deadline_at__lt=Now()).update(
-        reason=Reason.TIME_LIMIT,
-        detail=_before_detail(
-            f"{MAX_ATTEMPTS} workers had no result of this rule within the time limit."
-        ),
-        **common,
-    )
-    lost.filter(deadline_at__isnull=True).update(
-        reason=Reason.CRASH,
-        detail=_before_detail(f"{MAX_ATTEMPTS} workers were lost while they simulated this rule."),
-        **common,
-    )
-
-
-def _before_detail(sentence: str) -> Concat:
-    return Concat(Value(f"{sentence}\n\n"), F("detail"))
-
-
-def claimants() -> list[str]:
-    """Return the names of all workers that hold claims."""
-    claimed = Evaluation.objects.filter(state=EvaluationState.CLAIMED)
-    return list(claimed.values_list("claimed_by", flat=True).distinct())
-
-
-def free_claims_of_the_dead(worker: str, *, is_timeout: bool | None, detail: str) -> int:
-    """Give back what a worker holds that has certainly ended; return how many claims it was.
-
-    Parameters
-    ----------
-    is_timeout : bool or None
-        Whether the time limit has ended it; None if that is not known.
-    detail : str
-        For operators.
-    """
-    lost = Evaluation.objects.all().claimed_by_worker(worker)
-    if is_timeout:
-        lost.filter(deadline_at__gt=Now()).update(deadline_at=Now())
-    elif is_timeout is not None:
-        lost.update(deadline_at=None)
-    else:
-        # Within its time limit it did not end by itself.
-        lost.filter(deadline_at__gt=Now()).update(deadline_at=None)
-    return lost.update(
-        state=EvaluationState.PENDING, claimed_by="", lease_expires_at=None, detail=detail
-    )
-
-
-def blame_nobody(is_ending: Callable[[str], bool]) -> None:
-    """Note that workers which were told to end, and are killed if they do not, are no sign of
-    bad rules."""
-    names = [name for name in claimants() if is_ending(name)]
-    Evaluation.objects.filter(
-        state=EvaluationState.CLAIMED, claimed_by__in=names, attempts__gt=0
-    ).update(attempts=F("attempts") - 1)
-
-
-def renew_leases(claims: Iterable[Claim], worker: str, time_left_s: float) -> None:
-    """Tell everybody that the worker which holds the claims is alive.
-
-    Parameters
-    ----------
-    time_left_s : float
-        Time until the worker gives up the trial that it is in.
-    """
-    Evaluation.objects.filter(pk__in=[claim.evaluation_id for claim in claims]).claimed_by_worker(
-        worker
-    ).update(
-        lease_expires_at=Now() + timedelta(seconds=LEASE_S),
-        deadline_at=Now() + timedelta(seconds=time_left_s),
-    )
-
-
-def release(
-    evaluation_ids: Iterable[int], worker: str, *, detail: str = "", count_attempt: bool
-) -> None:
-    """Give claims back without a result.
-
-    Parameters
-    ----------
-    detail : str
-        What happened, for operators.
-    count_attempt : bool
-        Whether the rule may be to blame.
-    """
-    changes: dict[str, object] = {
-        "state": EvaluationState.PENDING,
-        "claimed_by": "",
-        "lease_expires_at": None,
-    }
-    if detail:
-        changes["detail"] = detail
-    if not count_attempt:
-        changes["attempts"] = Case(When(attempts__gt=0, then=F("attempts") - 1), default=0)
-    Evaluation.objects.filter(pk__in=list(evaluation_ids)).claimed_by_worker(worker).update(
-        **changes
-    )
-
-
-def record(results: Mapping[int, Result], worker: str) -> None:
-    """Write results by id of the evaluation, in one statement if the worker still holds all claims.
-
-    Values that come after a claim was lost are welcome where they are more than is known: the
-    worker that took over finds the same ones, and need not.
-    """
-    columns = {
-        evaluation_id: {
-            "trials": list(result.trials),
-            "n_trials_done": len(result.trials),
-            "worst": min(result.trials, default=None),
-            "score": result.score,
-            "reason": result.reason,
-            "detail": result.detail,
-            "seconds": result.seconds,
-            # A rule with values is not to blame if its worker is lost in a later trial.
-            "attempts": 0 if result.is_final else 1,
-            "state": EvaluationState.DONE if result.is_final else EvaluationState.CLAIMED,
-        }
-        for evaluation_id, result in results.items()
-    }
-    changes = {name: _by_id(columns, name) for name in next(iter(columns.values()))}
-    changes["seconds"] = F("seconds") + changes["seconds"]
-    n_written = (
-        Evaluation.objects.filter(pk__in=columns).claimed_by_worker(worker).update(**changes)
-    )
-    if n_written == len(results):
-        return
-    for evaluation_id, result in results.items():
-        if result.is_final and not result.reason:
-            Evaluation.objects.filter(
-                pk=evaluation_id, n_trials_done__lt=len(result.trials), reason=""
-            ).exclude(claimed_by=worker).update(
-                trials=list(result.trials),
-                n_trials_done=len(result.trials),
-                worst=min(result.trials),
-                score=result.score,
-                seconds=F("seconds") + result.seconds,
-                attempts=0,
-                state=EvaluationState.DONE,
-            )
-
-
-def _by_id(columns: Mapping[int, Mapping[str, Any]], name: str) -> Any:
-    """Return the value of a column for all rows, or a choice by id where they differ.
-
-    Django's ``bulk_update`` always chooses, which takes longer than all the rest of a generation.
-    """
-    values = {pk: row[name] for pk, row in columns.items()}
-    first = next(iter(values.values()))
-    field = Evaluation._meta.get_field(name)
-    if all(value == first for value in values.values()):
-        return Value(first, output_field=field)
-    return Case(
-        *(When(pk=pk, then=Value(value, output_field=field)) for pk, value in values.items()),
-        output_field=field,
-    )
-
-
-def waiting_for(evaluation_ids: Iterable[int]) -> list[tuple[int, int | None]]:
-    """Return experiment and run of everybody who waits for one of the evaluations."""
-    return list(
-        Demand.objects.filter(evaluation_id__in=list(evaluation_ids))
-        .active()
-        .values_list("experiment_id", "run_id")
-        .distinct()
-    )

@@ -21,8 +21,8 @@ from django.db.models.functions import Now
 
 from evolution.models import Experiment, Worker
 from evolution.models.evaluation import LEASE_S
-from evolution.services import closing, endings, evaluations, watchdog, workers
-from evolution.services.evaluations import MAX_ATTEMPTS, Claim, Claims, Result
+from evolution.services import claiming, closing, endings, watchdog, workers
+from evolution.services.claiming import MAX_ATTEMPTS, Claim, Claims, Result
 from evolution.services.generations import Step, advance
 from evolution.services.setups import load_setup
 from evolution.services.simulator import MachineFault
@@ -227,7 +227,7 @@ class _Slice:
 
     def _claim(self) -> list[Claim]:
         setup = self._setup
-        claims: Claims = evaluations.claim(
+        claims: Claims = claiming.claim(
             setup.experiment_id,
             setup.learning_task.signature,
             worker=self._worker,
@@ -264,16 +264,16 @@ class _Slice:
                         break
         except BaseException:
             # The machine, a person or a deadline is to blame, not the rules.
-            evaluations.release(unfinished, self._worker, count_attempt=False)
+            claiming.release(unfinished, self._worker, count_attempt=False)
             raise
         if closing.has_begun() and unfinished:
-            evaluations.release(unfinished, self._worker, count_attempt=False)
+            claiming.release(unfinished, self._worker, count_attempt=False)
             self._courier.wake(1)
 
     def _beat(self, claims: list[Claim]) -> None:
         # So much less that the deadline has passed when the watchdog has ended this process.
         time_left_s = self._give_up_at - time.monotonic() - _DEADLINE_MARGIN_S
-        evaluations.renew_leases(claims, self._worker, time_left_s)
+        claiming.renew_leases(claims, self._worker, time_left_s)
         if self._name is not None:
             workers.report(self._name, is_busy=True)
 
@@ -319,7 +319,7 @@ class _Slice:
         (claim, *others) = claims
         ids = {claim.evaluation_id for claim in claims}
         if others or claim.attempts < MAX_ATTEMPTS:
-            evaluations.release(ids, self._worker, detail=detail, count_attempt=True)
+            claiming.release(ids, self._worker, detail=detail, count_attempt=True)
         else:
             book.fail(claim, Reason.ERROR, detail)
         return ids
@@ -328,7 +328,7 @@ class _Slice:
         """Return the runs of this experiment that wait for the claims; wake others for theirs."""
         # Asked after the commit: a run that did not see these results had committed its wish
         # for them by then.
-        waiting = evaluations.waiting_for(claim.evaluation_id for claim in claims)
+        waiting = claiming.waiting_for(claim.evaluation_id for claim in claims)
         own = self._setup.experiment_id
         if any(experiment_id != own for experiment_id, _ in waiting):
             self._courier.wake(1)
@@ -376,7 +376,7 @@ class _Book:
         results = {self._claims[index].evaluation_id: self._result(index) for index in indices}
         if results:
             self._recorded_at = time.monotonic()
-            _persistently(lambda: evaluations.record(results, self._worker))
+            _persistently(lambda: claiming.record(results, self._worker))
 
     def _result(self, index: int) -> Result:
         claim, evaluation = self._claims[index], self._known[index]
@@ -403,7 +403,7 @@ class _Book:
         index = list(self._claims).index(claim)
         trials = self._known[index].trials if self._known else ()
         result = Result(claim.trials + trials, reason, detail, 0.0)
-        _persistently(lambda: evaluations.record({claim.evaluation_id: result}, self._worker))
+        _persistently(lambda: claiming.record({claim.evaluation_id: result}, self._worker))
 
 
 def _workers_per_experiment() -> int:

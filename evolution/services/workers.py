@@ -19,7 +19,7 @@ from django.db.models.functions import Now
 
 from evolution.models import Demand, Experiment, Run, Worker
 from evolution.models.worker import SILENCE_S
-from evolution.services import evaluations, watchdog
+from evolution.services import claiming, watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -84,7 +84,7 @@ def free_claims_of_the_dead(courier: Courier) -> None:
     """Give back what processes of this computer held that have been killed, and tell others."""
     try:
         _forget_the_dead()
-        n_freed = sum(_free_if_dead(name) for name in evaluations.claimants())
+        n_freed = sum(_free_if_dead(name) for name in claiming.claimants())
     except Error as error:
         # Their leases end by themselves.
         logger.warning("Claims of processes that have ended could not be freed: %s", error)
@@ -107,7 +107,7 @@ def _free_if_dead(name: str) -> int:
     words = watchdog.last_words(process)
     if words:
         logger.warning("The last words of the worker %s:\n%s", process, words)
-    n_freed = evaluations.free_claims_of_the_dead(
+    n_freed = claiming.free_claims_of_the_dead(
         name,
         is_timeout=None if words is None else watchdog.is_timeout(words),
         detail=(words or "")[:_DETAIL_LENGTH],
@@ -120,7 +120,7 @@ def blame_nobody(process_ids: Iterable[int]) -> None:
     """Note that processes which are about to be ended are no sign of bad rules."""
     endings = tuple(f" {_host()}:{pid}" for pid in process_ids)
     try:
-        evaluations.blame_nobody(lambda name: name.endswith(endings))
+        claiming.blame_nobody(lambda name: name.endswith(endings))
     except Error as error:
         logger.warning("It could not be noted that workers end: %s", error)
     finally:

@@ -9,8 +9,9 @@ from django.utils import timezone
 
 from evolution.enums import EvaluationState
 from evolution.models import Demand, Evaluation, EvaluationContext, Experiment, Rule
-from evolution.services import evaluations
-from evolution.services.evaluations import Claim, Result, Want
+from evolution.services import claiming, evaluations
+from evolution.services.claiming import Claim, Result
+from evolution.services.evaluations import Want
 from nest_build.rules import PlasticityRule, RuleSyntaxError
 from simulations.learning_tasks import LearningTask, get_learning_task
 from tests.evolution.regression_task import NAME
@@ -62,7 +63,7 @@ def ask(
 
 
 def claim(experiment: Experiment, worker: str, batch_size: int = 100) -> list[Claim]:
-    return evaluations.claim(
+    return claiming.claim(
         experiment.pk,
         get_learning_task(NAME).signature,
         worker=worker,
@@ -154,7 +155,7 @@ def test_everybody_gets_what_he_wants(experiment: Experiment, context: Evaluatio
     ask(experiment, context, "v", n_trials=5, bound=-2.0)
     (one,) = claim(experiment, "worker")
     assert one.want == Want(5, -2.0)
-    evaluations.release([one.evaluation_id], "worker", count_attempt=False)
+    claiming.release([one.evaluation_id], "worker", count_attempt=False)
     ask(experiment, context, "v", n_trials=3)
     (one,) = claim(experiment, "worker")
     assert one.want == Want(5, None)
@@ -178,7 +179,7 @@ def test_what_the_dead_held_is_free_at_once(
     ask(experiment, context, "v", "u", "s")
     claim(experiment, "dead", batch_size=2)
     claim(experiment, "alive")
-    assert evaluations.free_claims_of_the_dead("dead", is_timeout=None, detail="") == 2
+    assert claiming.free_claims_of_the_dead("dead", is_timeout=None, detail="") == 2
     assert Evaluation.objects.claimed_by_worker("alive").count() == 1
     (taken,) = claim(experiment, "other")
     assert taken.attempts == 2
@@ -202,11 +203,11 @@ def test_the_reason_is_how_the_last_process_ended(
     reason: str,
 ) -> None:
     ask(experiment, context, "v")
-    for _ in range(evaluations.MAX_ATTEMPTS):
+    for _ in range(claiming.MAX_ATTEMPTS):
         assert len(claim(experiment, "dead")) == 1
         if is_late:
             Evaluation.objects.update(deadline_at=timezone.now() - timedelta(seconds=1))
-        evaluations.free_claims_of_the_dead("dead", is_timeout=is_timeout, detail="Traceback")
+        claiming.free_claims_of_the_dead("dead", is_timeout=is_timeout, detail="Traceback")
     time.sleep(0.01)
     assert claim(experiment, "other") == []
     evaluation = Evaluation.objects.get()
@@ -225,7 +226,7 @@ def test_a_silent_worker_has_time_until_its_deadline(
     claims = claim(experiment, "second")
     expire_leases()
     assert claim(experiment, "third") == []
-    evaluations.renew_leases(claims, "second", time_left_s=-1.0)
+    claiming.renew_leases(claims, "second", time_left_s=-1.0)
     expire_leases()
     assert claim(experiment, "third") == []
     evaluation.refresh_from_db()
@@ -238,9 +239,9 @@ def test_nobody_is_blamed_for_the_end_of_a_worker_that_was_told_to_end(
     ask(experiment, context, "v")
     for _ in range(5):
         assert len(claim(experiment, "told")) == 1
-        evaluations.blame_nobody(lambda name: name == "told")
-        evaluations.free_claims_of_the_dead("told", is_timeout=False, detail="")
-    evaluations.release([Evaluation.objects.get().pk], "told", count_attempt=False)
+        claiming.blame_nobody(lambda name: name == "told")
+        claiming.free_claims_of_the_dead("told", is_timeout=False, detail="")
+    claiming.release([Evaluation.objects.get().pk], "told", count_attempt=False)
     assert Evaluation.objects.get().attempts == 0
 
 
@@ -248,14 +249,14 @@ def test_a_renewed_lease_is_kept(experiment: Experiment, context: EvaluationCont
     ask(experiment, context, "v")
     claims = claim(experiment, "first")
     expire_leases()
-    evaluations.renew_leases(claims, "first", time_left_s=60.0)
+    claiming.renew_leases(claims, "first", time_left_s=60.0)
     assert claim(experiment, "second") == []
 
 
 def test_results_are_recorded(experiment: Experiment, context: EvaluationContext) -> None:
     good, bad = ask(experiment, context, "v", "u")
     claim(experiment, "worker")
-    evaluations.record(
+    claiming.record(
         {
             good.pk: done(1.0, 0.1, -3e-300, seconds=0.5),
             bad.pk: done(1.0, reason="not finite", seconds=0.25),
@@ -277,7 +278,7 @@ def test_partial_results_are_kept_by_their_worker(
 ) -> None:
     (evaluation,) = ask(experiment, context, "v")
     claim(experiment, "worker")
-    evaluations.record({evaluation.pk: Result((1.0,), "", "", 0.5, is_final=False)}, "worker")
+    claiming.record({evaluation.pk: Result((1.0,), "", "", 0.5, is_final=False)}, "worker")
     assert claim(experiment, "other") == []
     expire_leases()
     (taken,) = claim(experiment, "other")
@@ -290,7 +291,7 @@ def test_a_bound_settles_a_demand(
 ) -> None:
     (evaluation,) = ask(experiment, context, "v", bound=bound)
     claim(experiment, "worker")
-    evaluations.record({evaluation.pk: done(2.0, 1.0)}, "worker")
+    claiming.record({evaluation.pk: done(2.0, 1.0)}, "worker")
     assert Demand.objects.unsettled().exists() != is_settled
     assert len(claim(experiment, "worker")) == (0 if is_settled else 1)
 
@@ -303,14 +304,14 @@ def test_values_of_a_worker_that_lost_its_claim_are_kept(
     expire_leases()
     while claim(experiment, "fast"):
         pass
-    evaluations.record({late.pk: done(1.0, 2.0, 3.0), failed.pk: done(reason="error")}, "slow")
+    claiming.record({late.pk: done(1.0, 2.0, 3.0), failed.pk: done(reason="error")}, "slow")
     late.refresh_from_db()
     failed.refresh_from_db()
     assert (late.trials, late.state, late.attempts) == ([1.0, 2.0, 3.0], EvaluationState.DONE, 0)
     # What failed for one may succeed for the other.
     assert (failed.reason, failed.state) == ("", EvaluationState.CLAIMED)
-    evaluations.record({late.pk: Result((1.0, 2.0), "", "", 0.0, is_final=False)}, "fast")
-    evaluations.record({late.pk: done(1.0, 2.0), failed.pk: done(5.0)}, "fast")
+    claiming.record({late.pk: Result((1.0, 2.0), "", "", 0.0, is_final=False)}, "fast")
+    claiming.record({late.pk: done(1.0, 2.0), failed.pk: done(5.0)}, "fast")
     late.refresh_from_db()
     failed.refresh_from_db()
     assert late.trials == [1.0, 2.0, 3.0]
@@ -322,12 +323,12 @@ def test_more_trials_extend_what_is_known(
 ) -> None:
     (evaluation,) = ask(experiment, context, "v", n_trials=2)
     claim(experiment, "worker")
-    evaluations.record({evaluation.pk: done(1.0, 2.0, seconds=1.0)}, "worker")
+    claiming.record({evaluation.pk: done(1.0, 2.0, seconds=1.0)}, "worker")
     assert claim(experiment, "worker") == []
     ask(experiment, context, "v", n_trials=4)
     (more,) = claim(experiment, "worker")
     assert (more.trials, more.want.n_trials, more.attempts) == ((1.0, 2.0), 4, 1)
-    evaluations.record({evaluation.pk: done(1.0, 2.0, 3.0, 4.0, seconds=1.5)}, "worker")
+    claiming.record({evaluation.pk: done(1.0, 2.0, 3.0, 4.0, seconds=1.5)}, "worker")
     record = Evaluation.objects.get()
     assert (record.trials, record.seconds) == ([1.0, 2.0, 3.0, 4.0], 2.5)
 
@@ -335,10 +336,10 @@ def test_more_trials_extend_what_is_known(
 def test_released_claims_are_free_again(experiment: Experiment, context: EvaluationContext) -> None:
     (evaluation,) = ask(experiment, context, "v")
     claim(experiment, "first")
-    evaluations.release([evaluation.pk], "first", count_attempt=False)
+    claiming.release([evaluation.pk], "first", count_attempt=False)
     record = Evaluation.objects.get()
     assert (record.state, record.attempts) == (EvaluationState.PENDING, 0)
     claim(experiment, "second")
-    evaluations.release([evaluation.pk], "second", detail="Traceback", count_attempt=True)
+    claiming.release([evaluation.pk], "second", detail="Traceback", count_attempt=True)
     record.refresh_from_db()
     assert (record.attempts, record.detail) == (1, "Traceback")

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from evolution.enums import EvaluationState, ExperimentState, StopReason
 from evolution.models import Evaluation, Experiment, Run, Worker
-from evolution.services import closing, control, evaluations, work, workers
+from evolution.services import claiming, closing, control, work, workers
 from evolution.services.generations import Step, advance
 from evolution.services.judgement import judge
 from evolution.services.setups import load_setup
@@ -31,7 +31,7 @@ from tests.evolution.conftest import (
 from tests.evolution.regression_task import RegressionTask
 
 if TYPE_CHECKING:
-    from evolution.services.evaluations import Claim
+    from evolution.services.claiming import Claim
     from nest_build.rules import PlasticityRule
     from simulations.learning_tasks import TrialResult
     from simulations.parameters import TaskParameters
@@ -65,7 +65,7 @@ def claim_all(experiment: Experiment, worker: str) -> list[Claim]:
     setup = load_setup(experiment.pk)
     for run in experiment.runs.all():
         assert advance(setup, run.pk) is Step.ASKING
-    return evaluations.claim(
+    return claiming.claim(
         experiment.pk,
         setup.learning_task.signature,
         worker=worker,
@@ -377,7 +377,7 @@ def test_a_rule_whose_workers_are_lost_again_and_again_is_given_up(
     launch(experiment)
     poison = claim_all(experiment, "lost")[0].evaluation_id
     Evaluation.objects.filter(pk=poison).update(
-        attempts=evaluations.MAX_ATTEMPTS,
+        attempts=claiming.MAX_ATTEMPTS,
         deadline_at=deadline_in_s and timezone.now() + timedelta(seconds=deadline_in_s),
     )
     let_leases_end()
@@ -525,11 +525,11 @@ def test_runs_that_stop_at_the_baseline_wait_for_it(make_experiment: MakeExperim
     claims = claim_all(experiment, "another")
     baseline = Evaluation.objects.get(rule__expressions=["(v - u)*s"])
     others = [claim.evaluation_id for claim in claims if claim.evaluation_id != baseline.pk]
-    evaluations.release(others, "another", count_attempt=False)
+    claiming.release(others, "another", count_attempt=False)
     work_until_idle(worker="test")
     run = Run.objects.get()
     assert run.state == ExperimentState.RUNNING
     assert not run.generations.exists()
-    evaluations.release([baseline.pk], "another", count_attempt=False)
+    claiming.release([baseline.pk], "another", count_attempt=False)
     work_until_idle(worker="test")
     assert Run.objects.get().state == ExperimentState.FINISHED
