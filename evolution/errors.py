@@ -10,3 +10,17 @@ class StateConflict(RuntimeError):
 
 class InvalidExperiment(ValueError):
     """The parts of an experiment do not fit together; the message says how."""
+
+
+class ComparisonError(ValueError):
+    """What was chosen cannot be compared; the message says why.
+
+    Attributes
+    ----------
+    is_missing : bool
+        Whether something that was chosen does not exist.
+    """
+
+    def __init__(self, message: str, *, is_missing: bool = False) -> None:
+        super().__init__(message)
+        self.is_missing = is_missing

@@ -113,6 +113,24 @@ class RuleFilter(_Filter):
         }
 
 
+class ComparisonFilter(_Filter):
+    """How a comparison is drawn, and what is looked for to be added to it."""
+
+    VIEWS = (("band", "Median"), ("curves", "Runs"))
+    SCALES = (("log", "Error, log"), ("linear", "Fitness"))
+    CLOCKS = (
+        ("generations", "Generations"),
+        ("evaluations", "Evaluations"),
+        ("seconds", "Seconds"),
+    )
+
+    view = forms.ChoiceField(required=False, choices=VIEWS)
+    scale = forms.ChoiceField(required=False, choices=SCALES)
+    clock = forms.ChoiceField(required=False, choices=CLOCKS)
+    target = _number("Target fitness")
+    q = forms.CharField(label="Name, tag or number", required=False, max_length=200)
+
+
 def context_label(context: Context) -> str:
     """Name a context by the experiments whose fitness values are comparable there."""
     names = list(dict.fromkeys(name for _, name in context.experiments))

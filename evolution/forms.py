@@ -176,7 +176,8 @@ class BulkForm(forms.Form):
 
     action = forms.ChoiceField(
         choices=[
-            (name, name) for name in ("pause", "resume", "stop", "archive", "unarchive", "delete")
+            (name, name)
+            for name in ("compare", "pause", "resume", "stop", "archive", "unarchive", "delete")
         ]
     )
     experiment = forms.TypedMultipleChoiceField(

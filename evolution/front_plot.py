@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from evolution.plots import drawn_value
+from evolution.plots import drawn_value, new_figure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,17 +42,7 @@ def front_figure(
     address : str
         Address of a rule's page, with ``@rule`` for its id.
     """
-    from bokeh.models import (
-        BasicTickFormatter,
-        ColumnDataSource,
-        HoverTool,
-        LogAxis,
-        OpenURL,
-        Range1d,
-        SingleIntervalTicker,
-        TapTool,
-    )
-    from bokeh.plotting import figure
+    from bokeh.models import ColumnDataSource, HoverTool, OpenURL, TapTool
 
     is_log = scale == "log"
     drawn = [
@@ -60,31 +50,12 @@ def front_figure(
         for point in points
         if math.isfinite(value := drawn_value(point.fitness, is_log=is_log))
     ]
-    low, high = _range([value for _, value in drawn], is_log=is_log)
-    largest = max((point.complexity for point, _ in drawn), default=10)
-    plot = figure(
-        name="front",
-        sizing_mode="stretch_both",
-        min_height=280,
-        x_range=Range1d(0, largest + 1.5),
-        # Better is higher: an error falls upwards.
-        y_range=Range1d(high, low) if is_log else Range1d(low, high),
-        y_axis_type="log" if is_log else "linear",
-        x_axis_label="complexity (operators and leaves)",
-        y_axis_label=y_label,
-        tools="pan,box_zoom,wheel_zoom,reset,save",
-        active_drag="box_zoom",
-        active_scroll=None,
-        background_fill_color=None,
-        border_fill_color=None,
-        outline_line_color=None,
+    plot = front_plane(
+        [point.complexity for point, _ in drawn],
+        [value for _, value in drawn],
+        y_label=y_label,
+        scale=scale,
     )
-    plot.toolbar.logo = None
-    plot.xaxis.ticker = SingleIntervalTicker(
-        interval=1 if largest <= 10 else 2 if largest <= 30 else 5, num_minor_ticks=0
-    )
-    if not is_log and not isinstance(plot.yaxis[0], LogAxis):
-        plot.yaxis.formatter = BasicTickFormatter(power_limit_high=9)
     hovered = []
     for layer, name in reversed(list(enumerate(LAYERS))):
         own = sorted(
@@ -145,9 +116,35 @@ def front_figure(
         plot.legend.label_text_font_size = "12px"
         plot.legend.padding = 6
         plot.legend.spacing = 12
-    plot.axis.axis_label_text_font_style = "normal"
-    plot.axis.axis_label_text_font_size = "13px"
-    plot.axis.major_label_text_font_size = "12px"
+    return plot
+
+
+def front_plane(
+    complexities: Sequence[int], values: Sequence[float], *, y_label: str, scale: Scale
+) -> figure:
+    """Return an empty plane of complexity and fitness with room for these points."""
+    from bokeh.models import SingleIntervalTicker
+
+    low, high = _range(values, is_log=scale == "log")
+    largest = max(complexities, default=10)
+    plot = new_figure(
+        "front",
+        min_height=280,
+        x_label="complexity (operators and leaves)",
+        y_label=y_label,
+        x_range=(0, largest + 1.5),
+        # Better is higher: an error falls upwards.
+        y_range=(high, low) if scale == "log" else (low, high),
+        scale=scale,
+        columns={
+            "complexity": "complexity (operators and leaves)",
+            "value": y_label,
+            "text": "rule",
+        },
+    )
+    plot.xaxis.ticker = SingleIntervalTicker(
+        interval=1 if largest <= 10 else 2 if largest <= 30 else 5, num_minor_ticks=0
+    )
     return plot
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from bokeh.models import GlyphRenderer
     from bokeh.plotting import figure
@@ -62,27 +62,24 @@ def champion_figure(
         Median and quartiles over the runs. They are in the figure but not visible: the page
         shows them in place of the single curves.
     """
-    from bokeh.models import BasicTickFormatter, FixedTicker, HoverTool, Range1d
-    from bokeh.plotting import figure
+    from bokeh.models import HoverTool
 
     is_log = scale == "log"
-    plot = figure(
-        name="champion-fitness",
-        sizing_mode="stretch_both",
-        min_height=240,
-        x_range=Range1d(0, 10),
-        y_range=Range1d(0.1, 10) if is_log else Range1d(-1, 1),
-        y_axis_type="log" if is_log else "linear",
-        x_axis_label="generation",
-        y_axis_label=y_label,
-        tools="pan,box_zoom,wheel_zoom,reset,save",
-        active_drag="box_zoom",
-        active_scroll=None,
-        background_fill_color=None,
-        border_fill_color=None,
-        outline_line_color=None,
+    plot = new_figure(
+        "champion-fitness",
+        x_label="generation",
+        y_label=y_label,
+        y_range=(0.1, 10.0) if is_log else (-1.0, 1.0),
+        scale=scale,
+        columns={
+            "generation": "generation",
+            "value": y_label,
+            "rule": "rule",
+            "low": f"quartile of {y_label}",
+            "median": f"median of {y_label}",
+            "high": f"other quartile of {y_label}",
+        },
     )
-    plot.toolbar.logo = None
     lines = [
         _add_curve(plot, curve, is_log=is_log, has_legend=len(curves) <= MAX_LEGEND_ENTRIES)
         for curve in curves
@@ -108,7 +105,53 @@ def champion_figure(
         plot.legend.label_text_font_size = "12px"
         plot.legend.padding = 6
         plot.legend.spacing = 0
-    if is_log:
+    return plot
+
+
+def new_figure(
+    name: str,
+    *,
+    x_label: str,
+    y_label: str,
+    x_range: tuple[float, float] = (0.0, 10.0),
+    y_range: tuple[float, float] = (-1.0, 1.0),
+    scale: Scale = "linear",
+    columns: Mapping[str, str],
+    min_height: int = 240,
+) -> figure:
+    """Return an empty figure as all figures of the site begin.
+
+    Parameters
+    ----------
+    name : str
+        By which the client finds it, and which its files are called by.
+    scale : {"log", "linear"}
+        Of the vertical axis.
+    columns : mapping of str to str
+        Columns of the data that a CSV file of the figure holds, with their names and units there.
+    """
+    from bokeh.models import BasicTickFormatter, FixedTicker, Range1d
+    from bokeh.plotting import figure
+
+    plot = figure(
+        name=name,
+        sizing_mode="stretch_both",
+        min_height=min_height,
+        x_range=Range1d(*x_range),
+        y_range=Range1d(*y_range),
+        y_axis_type=scale,
+        x_axis_label=x_label,
+        y_axis_label=y_label,
+        tools="pan,box_zoom,wheel_zoom,reset",
+        active_drag="box_zoom",
+        active_scroll=None,
+        background_fill_color=None,
+        border_fill_color=None,
+        outline_line_color=None,
+        tags=[list(item) for item in columns.items()],
+    )
+    plot.toolbar.logo = None
+    if scale == "log":
         # BokehJS's own ticks leave out most of a range of less than two decades.
         plot.yaxis.ticker = FixedTicker(ticks=[])
     else:
@@ -207,7 +250,7 @@ def _add_band(plot: figure, band: Band, *, is_log: bool) -> None:
     from bokeh.models import ColumnDataSource, HoverTool
 
     source = ColumnDataSource(band_columns(band, is_log=is_log), name="band")
-    common = {"x": "generation", "source": source, "tags": ["band"], "visible": False}
+    common = {"x": "generation", "source": source, "tags": ["accent"], "visible": False}
     plot.varea(y1="low", y2="high", fill_alpha=0.22, name="quartiles", **common)
     median = plot.line(y="median", line_width=2.5, line_join="round", name="median", **common)
     plot.add_tools(
@@ -237,6 +280,8 @@ def _add_curve(
             "rule": [rule for _, _, rule in curve.improvements],
         },
         name=f"improvements-{curve.run}",
+        # The curve has the same values: the CSV file leaves these out.
+        tags=["marks"],
     )
     # The client finds the colour of a glyph by its tag.
     common = {"x": "generation", "y": "value", "name": curve.label, "tags": [curve.color]}

@@ -276,7 +276,7 @@ def success(target: Target, runs: Sequence[Run], log: Iterable[LogEntry]) -> Suc
         seconds
         for run in runs
         if run.pk in found and run.started_at
-        for seconds in [_time_without_pauses(run.started_at, found[run.pk][1], log)]
+        for seconds in [time_without_pauses(run.started_at, found[run.pk][1], log)]
         if seconds is not None
     ]
     final = {str(state) for state in ExperimentState if state.is_final}
@@ -290,7 +290,7 @@ def success(target: Target, runs: Sequence[Run], log: Iterable[LogEntry]) -> Suc
     )
 
 
-def _time_without_pauses(start: datetime, end: datetime, log: Sequence[LogEntry]) -> float | None:
+def time_without_pauses(start: datetime, end: datetime, log: Sequence[LogEntry]) -> float | None:
     """Return the time between two moments in s, None where a rest of unknown length is between."""
     rest_s = 0.0
     paused_at = None
@@ -353,7 +353,10 @@ class Band:
 
 
 def quantile_band(
-    curves: Sequence[SteppedCurve], quantiles: tuple[float, float] = (0.25, 0.75)
+    curves: Sequence[SteppedCurve],
+    quantiles: tuple[float, float] = (0.25, 0.75),
+    *,
+    max_changes: int = MAX_CHANGES,
 ) -> Band:
     """Return median and quantiles of the champions' fitness over the runs, by generation.
 
@@ -369,8 +372,8 @@ def quantile_band(
     changes = np.unique(
         [0, *(index for curve in curves for index, _ in curve.improvements if index <= last)]
     )
-    if len(changes) > MAX_CHANGES:
-        changes = changes[np.linspace(0, len(changes) - 1, MAX_CHANGES).round().astype(int)]
+    if len(changes) > max_changes:
+        changes = changes[np.linspace(0, len(changes) - 1, max_changes).round().astype(int)]
     values = np.full((len(curves), len(changes)), -math.inf)
     for row, curve in zip(values, curves, strict=True):
         if curve.improvements:

@@ -2,7 +2,16 @@
 
 from django.urls import path
 
-from evolution.views import control, experiment, experiments, individuals, launch, rules, runs
+from evolution.views import (
+    comparison,
+    control,
+    experiment,
+    experiments,
+    individuals,
+    launch,
+    rules,
+    runs,
+)
 
 app_name = "evolution"
 
@@ -42,6 +51,8 @@ urlpatterns = [
         individuals.page,
         name="individual",
     ),
+    path("compare/", comparison.page, name="compare"),
+    path("compare/<slug:name>.json", comparison.figure, name="compare-figure"),
     path("rules/", rules.rule_list, name="rules"),
     path("rules/front.json", rules.front, name="rules-front"),
     path("rules/<int:pk>/", rules.page, name="rule"),

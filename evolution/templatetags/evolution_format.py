@@ -84,6 +84,18 @@ def parameter_value(value: Any) -> str:
 
 
 @register.filter
+def rounded(value: float) -> str:
+    """Write an effect size or an end of its interval with two significant digits."""
+    return f"{value:.2g}".replace("-", "−")
+
+
+@register.filter
+def p_value(value: float) -> str:
+    """Write a p value with two significant digits."""
+    return "< 0.0001" if value < 0.0001 else f"{value:.2g}"
+
+
+@register.filter
 def mathml(markup: str) -> SafeString:
     """Put MathML of the expression language into the page as it is.
 

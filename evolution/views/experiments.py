@@ -96,6 +96,10 @@ def bulk(request: HttpRequest) -> HttpResponse:
     if not experiments:
         messages.warning(request, "No experiment was chosen. Nothing was changed.")
         return redirect(back_url)
+    if action == "compare":
+        chosen = QueryDict(mutable=True)
+        chosen.setlist("experiment", [experiment.pk for experiment in experiments])
+        return redirect(f"{reverse('evolution:compare')}?{chosen.urlencode()}")
     if action in _ASKED_TWICE:
         typed = request.POST.get("confirmation")
         is_sure = typed is not None and (action != "delete" or typed.strip() == CONFIRMATION)

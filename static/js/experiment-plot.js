@@ -1,14 +1,10 @@
-// The live plot: embeds the figure, extends its curves, follows the data until the reader zooms,
-// and takes its colours from the style sheet.
+// The live plot: embeds the figure, extends its curves, follows the data until the reader zooms.
 (() => {
   "use strict";
   const container = document.querySelector("[data-plot-url]");
   if (!container) return;
   const scaleButtons = [...document.querySelectorAll("[data-plot-scale]")];
   const KEY = "e2l-plot-scale";
-  const SUPERSCRIPTS = {
-    "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹",
-  };
 
   let views = null;
   let figure = null;
@@ -109,84 +105,15 @@
     }
   }
 
-  // Ticks of the logarithmic axis: the client sets them, as it knows the range.
-  function logTicks(start, end) {
-    const decades = Math.log10(end / start);
-    if (decades < 0.7) {
-      const rough = (end - start) / 5;
-      const unit = 10 ** Math.floor(Math.log10(rough));
-      const step = unit * [1, 2, 5, 10].find((factor) => factor * unit >= rough);
-      const first = Math.ceil(start / step);
-      const count = Math.floor(end / step) - first + 1;
-      return Array.from({ length: count }, (_, i) => Number(((first + i) * step).toPrecision(12)));
-    }
-    const mantissas = decades > 3 ? [1] : decades > 1.2 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 7];
-    const every = Math.ceil(decades / 8);
-    const ticks = [];
-    for (let power = Math.floor(Math.log10(start)); 10 ** power <= end; power += 1) {
-      if (power % every) continue;
-      ticks.push(...mantissas.map((mantissa) => Number(`${mantissa}e${power}`)));
-    }
-    return ticks.filter((tick) => tick >= start && tick <= end);
-  }
-
-  // BokehJS's own labels are rounded to powers of ten where it takes the ticks for decades.
-  function logLabel(tick) {
-    const power = Math.floor(Math.log10(tick) + 1e-9);
-    if (power >= -3 && power < 5) return String(tick);
-    const mantissa = Number((tick / 10 ** power).toPrecision(6));
-    const exponent = [...String(power)].map((digit) => SUPERSCRIPTS[digit]).join("");
-    return `${mantissa === 1 ? "" : `${mantissa}·`}10${exponent}`;
-  }
-
-  function setTicks() {
-    if (!isLog) return;
-    const { start, end } = figure.y_range;
-    const ticks = logTicks(start, end);
-    figure.left[0].major_label_overrides = new Map(ticks.map((tick) => [tick, logLabel(tick)]));
-    figure.left[0].ticker.ticks = ticks;
-  }
-
   // --- colours ---
 
   function paint() {
     if (!figure) return;
-    const probe = document.createElement("span");
-    container.append(probe);
-    const color = (name) => {
-      probe.style.color = `var(--${name})`;
-      return getComputedStyle(probe).color;
-    };
-    const text = color("text-muted");
-    const line = color("line");
-    for (const axis of [...figure.below, ...figure.left]) {
-      axis.setv({
-        axis_line_color: line,
-        major_tick_line_color: line,
-        minor_tick_line_color: null,
-        major_label_text_color: text,
-        axis_label_text_color: text,
-      });
-    }
+    e2lPlots.paint(figure, container);
+    // It would cover the curves of a narrow plot; the table of runs has the same colours.
     for (const model of figure.center) {
-      if (model.type === "Grid") model.setv({ grid_line_color: line });
-      if (model.type === "Legend") {
-        model.setv({
-          // it would cover the curves of a narrow plot; the table of runs has the same colours
-          visible: container.clientWidth >= 560,
-          label_text_color: color("text"),
-          background_fill_color: color("surface"),
-          border_line_color: line,
-        });
-      }
+      if (model.type === "Legend") model.visible = container.clientWidth >= 560;
     }
-    for (const renderer of figure.renderers) {
-      const tag = renderer.glyph.tags[0];
-      const stroke = color(tag === "band" ? "accent" : `run-${tag}`);
-      if (renderer.glyph.type !== "VArea") renderer.glyph.line_color = { value: stroke };
-      if (renderer.glyph.type !== "Line") renderer.glyph.fill_color = { value: stroke };
-    }
-    probe.remove();
   }
 
   // --- loading ---
@@ -208,7 +135,6 @@
     if (load !== loads) return;
     isLog = scale === "log";
     figure = Bokeh.documents.at(-1).get_model_by_name("champion-fitness");
-    figure.y_range.change.connect(setTicks);
     figure.on_event("reset", () => {
       // after the tool has put back the ranges that the figure came with
       setTimeout(() => {
@@ -221,9 +147,9 @@
     const rows = waiting;
     waiting = [];
     accept(rows);
-    setTicks();
+    e2lPlots.followTicks(figure);
     container.dataset.ready = scale;
-    document.dispatchEvent(new CustomEvent("e2l:plot", { detail: { figure } }));
+    document.dispatchEvent(new CustomEvent("e2l:plot", { detail: { figure, container } }));
   }
 
   function chosen() {

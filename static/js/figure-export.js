@@ -1,0 +1,117 @@
+// Each figure can be saved as it is shown: as SVG and PNG on the colour of its card, and as CSV with
+// names and units in the first line. The figure names the columns by its tags.
+(() => {
+  "use strict";
+
+  // --- pictures ---
+
+  // A copy out of sight is drawn with a background, with its legend, and in vectors where these are
+  // wanted: the figure on the page is transparent, and made of pixels.
+  async function picture({ figure, container }, type) {
+    const json = figure.document.to_json();
+    const stage = document.createElement("div");
+    stage.id = `${container.id}-copy`;
+    stage.className = "plot__copy";
+    stage.style.inlineSize = `${container.clientWidth}px`;
+    stage.style.blockSize = `${container.clientHeight}px`;
+    container.after(stage);
+    const root = json.roots.find((model) => model.id === figure.id) ?? json.roots[0];
+    Object.assign(root.attributes, {
+      output_backend: type === "svg" ? "svg" : "canvas",
+      background_fill_color: surface(container),
+      border_fill_color: surface(container),
+      toolbar_location: null,
+    });
+    const item = { target_id: stage.id, root_id: root.id, doc: json };
+    const views = [...(await Bokeh.embed.embed_item(item, stage.id))];
+    try {
+      for (const model of [...views[0].model.center, ...views[0].model.below]) {
+        if (model.type === "Legend") model.visible = true;
+      }
+      await views[0].ready;
+      await new Promise((done) => setTimeout(done, 100));
+      return await views[0].export(type === "svg" ? "svg" : "png").to_blob();
+    } finally {
+      for (const view of views) view.remove();
+      stage.remove();
+    }
+  }
+
+  function surface(container) {
+    const card = container.closest(".card") ?? document.body;
+    return getComputedStyle(card).backgroundColor;
+  }
+
+  // --- data ---
+
+  function table({ figure }) {
+    const names = new Map(figure.tags);
+    const sources = new Map(); // several marks may share one
+    for (const renderer of figure.renderers) {
+      const { data_source: source, visible } = renderer;
+      if (visible && !source.tags.includes("marks")) sources.set(source, renderer.name ?? "");
+    }
+    const columns = [...names.keys()].filter((column) =>
+      [...sources.keys()].some(({ data }) => column in data),
+    );
+    const lines = [["series", ...columns.map((column) => names.get(column))]];
+    for (const [{ data }, series] of sources) {
+      const length = Math.max(0, ...columns.map((column) => data[column]?.length ?? 0));
+      for (let row = 0; row < length; row += 1) {
+        const cells = columns.map((column) => data[column]?.[row] ?? "");
+        // What is not a number is a gap between curves.
+        if (cells.some((cell) => Number.isNaN(cell))) continue;
+        lines.push([series, ...cells]);
+      }
+    }
+    return lines.map((cells) => cells.map(quoted).join(",")).join("\r\n") + "\r\n";
+  }
+
+  function quoted(cell) {
+    let text = String(cell);
+    // A spreadsheet would take a name for a formula.
+    if (typeof cell === "string" && /^[=+\-@\t\r]/.test(text)) text = `'${text}`;
+    return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  }
+
+  // --- buttons ---
+
+  function save(blob, name) {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(blob);
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  }
+
+  async function saveAs(type, shown) {
+    const stem = shown.container.dataset.fileName ?? shown.figure.name;
+    const blob =
+      type === "csv"
+        ? new Blob([table(shown)], { type: "text/csv;charset=utf-8" })
+        : await picture(shown, type);
+    save(blob, `${stem}.${type}`);
+  }
+
+  document.addEventListener("e2l:plot", ({ detail: shown }) => {
+    const { container } = shown;
+    const tools =
+      container.parentElement.querySelector(":scope > .plot__save") ??
+      document.createElement("div");
+    tools.className = "plot__save";
+    tools.setAttribute("role", "group");
+    tools.setAttribute("aria-label", "Save this figure");
+    tools.replaceChildren(
+      "Save as",
+      ...["svg", "png", "csv"].map((type) => {
+        const button = document.createElement("button");
+        button.type = "button";
+        button.className = "link";
+        button.textContent = type.toUpperCase();
+        button.addEventListener("click", () => saveAs(type, shown));
+        return button;
+      }),
+    );
+    container.after(tools);
+  });
+})();
