@@ -109,6 +109,8 @@ def stepped(curve: SteppedCurve, *, is_log: bool, most: int) -> list[tuple[int, 
         for generation, fitness in curve.improvements
         if math.isfinite(value := drawn_value(fitness, is_log=is_log))
     ]
+    if not steps:
+        return []
     if len(steps) > most:
         height = math.log if is_log else float
         gains = [abs(height(after[1]) - height(before[1])) for before, after in pairwise(steps)]

@@ -50,7 +50,12 @@ def parameters_figure(
         y_label="",
         x_range=(-0.35, len(axes) - 0.45),
         y_range=(-0.06, 1.08),
-        columns={"label": "experiment", "run": "run", "value": y_label},
+        columns={
+            "label": "experiment",
+            "run": "run",
+            **{f"parameter_{i}": name for i, name in enumerate(names[:-1])},
+            "value": y_label,
+        },
     )
     plot.yaxis.visible = False
     plot.grid.visible = False
@@ -67,6 +72,10 @@ def parameters_figure(
         "run": [run.number for _, run, _ in runs],
         "value": [value for *_, value in runs],
         "fitness_share": axes[-1][0],
+        **{
+            f"parameter_{i}": [_text(parameter.values[group.place]) for group, _, _ in runs]
+            for i, parameter in enumerate(parameters)
+        },
     }
     lines = add_plain(plot, "MultiLine", columns, "by-fitness", name="runs", xs="xs", ys="ys",
                    line_width=1.75, line_alpha=0.8)  # fmt: skip

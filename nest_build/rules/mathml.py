@@ -11,11 +11,15 @@ _MINUS = "&#x2212;"
 
 
 def mathml(expression: Expression) -> str:
-    """The expression as a complete ``<math>`` element, with its source text as ``alttext``."""
+    """The expression as a complete ``<math>`` element, with its source text as its name.
+
+    Browsers name an element, and a link that holds it, by ``aria-label``; others read ``alttext``.
+    """
     alternative = escape(str(expression), quote=True)
     formula = write(expression, _MathmlSpeller())
     return (
-        f'<math xmlns="http://www.w3.org/1998/Math/MathML" alttext="{alternative}">{formula}</math>'
+        f'<math xmlns="http://www.w3.org/1998/Math/MathML" alttext="{alternative}" '
+        f'aria-label="{alternative}">{formula}</math>'
     )
 
 

@@ -8,14 +8,15 @@
   // A copy out of sight is drawn with a background, with its legend, and in vectors where these are
   // wanted: the figure on the page is transparent, and made of pixels.
   async function picture({ figure, container }, type) {
-    const json = figure.document.to_json();
+    const json = serialized(figure);
+    const root = json.roots.find((model) => model.id === figure.id) ?? json.roots[0];
+    const nRows = showLegends(root);
     const stage = document.createElement("div");
     stage.id = `${container.id}-copy`;
     stage.className = "plot__copy";
     stage.style.inlineSize = `${container.clientWidth}px`;
-    stage.style.blockSize = `${container.clientHeight}px`;
+    stage.style.blockSize = `${container.clientHeight + 22 * nRows}px`;
     container.after(stage);
-    const root = json.roots.find((model) => model.id === figure.id) ?? json.roots[0];
     Object.assign(root.attributes, {
       output_backend: type === "svg" ? "svg" : "canvas",
       background_fill_color: surface(container),
@@ -25,15 +26,39 @@
     const item = { target_id: stage.id, root_id: root.id, doc: json };
     const views = [...(await Bokeh.embed.embed_item(item, stage.id))];
     try {
-      for (const model of [...views[0].model.center, ...views[0].model.below]) {
-        if (model.type === "Legend") model.visible = true;
-      }
       await views[0].ready;
+      // In vectors the first layout knows nothing of the size of the legend.
+      views[0].invalidate_layout();
       await new Promise((done) => setTimeout(done, 100));
       return await views[0].export(type === "svg" ? "svg" : "png").to_blob();
     } finally {
       for (const view of views) view.remove();
       stage.remove();
+    }
+  }
+
+  // Returns how many rows the legends take that are not shown on the page, where buttons stand for
+  // them.
+  function showLegends({ attributes }) {
+    let nRows = 0;
+    for (const place of ["below", "center"]) {
+      for (const model of attributes[place] ?? []) {
+        if (model.name !== "Legend" || model.attributes.visible !== false) continue;
+        model.attributes.visible = true;
+        if (place === "below") nRows += model.attributes.items.length;
+      }
+    }
+    return nRows;
+  }
+
+  // What scripts of the page listen to cannot be copied, and a copy does not need it.
+  function serialized(figure) {
+    const { js_event_callbacks } = figure;
+    figure.setv({ js_event_callbacks: {} }, { silent: true });
+    try {
+      return figure.document.to_json();
+    } finally {
+      figure.setv({ js_event_callbacks }, { silent: true });
     }
   }
 
@@ -70,7 +95,7 @@
   function quoted(cell) {
     let text = String(cell);
     // A spreadsheet would take a name for a formula.
-    if (typeof cell === "string" && /^[=+\-@\t\r]/.test(text)) text = `'${text}`;
+    if (typeof cell === "string" && /^[=+@\t\r]/.test(text)) text = `'${text}`;
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   }
 

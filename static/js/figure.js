@@ -81,9 +81,10 @@
         const isShown = !first.visible;
         for (const renderer of item.renderers) renderer.visible = isShown;
         button.setAttribute("aria-pressed", String(isShown));
+        this.emphasize(isShown ? item.renderers : null);
       });
       for (const type of ["pointerenter", "focus"]) {
-        button.addEventListener(type, () => this.emphasize(item.renderers));
+        button.addEventListener(type, () => this.emphasize(first.visible ? item.renderers : null));
       }
       for (const type of ["pointerleave", "blur"]) {
         button.addEventListener(type, () => this.emphasize(null));

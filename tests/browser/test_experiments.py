@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from e2l_site.locations import PROJECT_ROOT
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import BrowserContext, Page
+    from playwright.sync_api import Page
 
     from tests.browser.site import Site
 
@@ -243,38 +241,6 @@ def test_the_axis_can_be_linear(experiment: Page):
     assert max(values) < 0
     page.get_by_role("button", name="Error, log").click()
     expect(page.locator('#plot[data-ready="log"]')).to_be_visible()
-
-
-@pytest.mark.parametrize("width", [390, 1440])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_pages_fit_the_window(
-    context: BrowserContext,
-    site: Site,
-    experiment_path: dict[str, str],
-    width: int,
-    scheme: str,
-    complaints: list[str],
-):
-    artifacts = PROJECT_ROOT / "test-artifacts"
-    artifacts.mkdir(exist_ok=True)
-    page = context.new_page()
-    page.set_viewport_size({"width": width, "height": 900})
-    page.emulate_media(color_scheme=scheme)
-    pages = {
-        "experiments": "/",
-        "new-experiment": "/experiments/new/",
-        "experiment": experiment_path["path"],
-    }
-    for name, path in pages.items():
-        page.goto(site.url + path)
-        if name == "experiment":
-            plot_of(page)
-            page.wait_for_timeout(200)
-            table = page.locator(".improvements")
-            assert table.evaluate("(e) => e.scrollWidth <= e.parentElement.clientWidth")
-        page.screenshot(path=artifacts / f"{name}-{width}-{scheme}.png", full_page=True)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
-    assert complaints == []
 
 
 def test_the_list_renews_itself(

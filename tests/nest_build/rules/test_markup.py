@@ -51,7 +51,8 @@ def test_names_are_spelled_as_symbols():
 
 def test_mathml_of_the_published_rule():
     assert parse("(v - u)*s", INPUTS).mathml() == (
-        '<math xmlns="http://www.w3.org/1998/Math/MathML" alttext="(v - u)*s"><mrow><mrow>'
+        '<math xmlns="http://www.w3.org/1998/Math/MathML" alttext="(v - u)*s" '
+        'aria-label="(v - u)*s"><mrow><mrow>'
         "<mo>(</mo><mrow><mi>v</mi><mo>&#x2212;</mo><mi>u</mi></mrow><mo>)</mo></mrow>"
         "<mo>&#x2062;</mo><mi>s</mi></mrow></math>"
     )
@@ -61,7 +62,7 @@ def test_mathml_of_the_published_rule():
 def test_mathml_is_well_formed(expression):
     root = ElementTree.fromstring(expression.mathml())
     assert root.tag == NAMESPACE + "math"
-    assert root.get("alttext") == str(expression)
+    assert root.get("alttext") == root.get("aria-label") == str(expression)
     assert len(root) == 1
     for element in root.iter():
         if element.tag in (NAMESPACE + "mfrac", NAMESPACE + "msup", NAMESPACE + "msub"):
