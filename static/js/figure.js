@@ -74,7 +74,7 @@
       swatch.className = "swatch";
       swatch.dataset.color = first.glyph.tags[0];
       button.type = "button";
-      button.className = "legend__entry";
+      button.className = "series__entry";
       button.setAttribute("aria-pressed", "true");
       button.append(swatch, item.label.value);
       button.addEventListener("click", () => {
