@@ -21,7 +21,6 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.integration,
     pytest.mark.nest,
-    pytest.mark.xdist_group("browser"),
 ]
 
 FINALS = "#figure-finals[data-ready]"

@@ -19,7 +19,6 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.integration,
     pytest.mark.nest,
-    pytest.mark.xdist_group("browser"),
 ]
 
 ARTIFACTS = PROJECT_ROOT / "test-artifacts"
