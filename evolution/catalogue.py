@@ -394,6 +394,17 @@ def discoveries(rule: Rule, *, offset: int, limit: int) -> tuple[list[Discovery]
     return found, len(rows) > limit
 
 
+def rule_with_notes(pk: int) -> tuple[Rule, list[dict[str, Any]]] | None:
+    """Return a rule and what people note about it, in one statement; None if there is none."""
+    names = {"author": "author__username", "author_id": "author_id", "name": "name", "text": "text"}
+    joined = {f"note_{name}": F(f"notes__{path}") for name, path in names.items()}
+    rows = list(Rule.objects.filter(pk=pk).annotate(**joined).order_by("notes__pk"))
+    if not rows:
+        return None
+    notes = [{name: getattr(row, f"note_{name}") for name in names} for row in rows]
+    return rows[0], [note for note in notes if note["author_id"] is not None]
+
+
 def forms(rule: Rule) -> QuerySet[Rule]:
     """Return all members of a rule's class, the simplest first."""
     return Rule.objects.filter(fingerprint=rule.fingerprint, signature=rule.signature).order_by(

@@ -97,3 +97,24 @@ class Action(TextChoices):
     ARCHIVED = "archived", "archived"
     UNARCHIVED = "unarchived", "taken out of the archive"
     RETRIED = "retried", "asked to repeat failed evaluations"
+
+
+class ProbeKind(TextChoices):
+    """What a person wants to know of a rule."""
+
+    BEHAVIOUR = "behaviour", "behaviour in one trial"
+    VALIDATION = "validation", "fitness with seeds held out from evolution"
+
+
+class ProbeState(TextChoices):
+    """State of a simulation that a person asked for."""
+
+    WAITING = "waiting", "waiting for a worker"
+    RUNNING = "running", "running"
+    FINISHED = "finished", "finished"
+    FAILED = "failed", "failed"
+
+    @property
+    def is_final(self) -> bool:
+        """True where nothing happens any more unless a person asks for it."""
+        return self in {self.FINISHED, self.FAILED}

@@ -24,3 +24,7 @@ class ComparisonError(ValueError):
     def __init__(self, message: str, *, is_missing: bool = False) -> None:
         super().__init__(message)
         self.is_missing = is_missing
+
+
+class ProbeRefused(ValueError):
+    """A simulation that was asked for cannot be had now; the message says why."""

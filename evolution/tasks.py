@@ -12,3 +12,14 @@ def work() -> None:
     from evolution.services.couriers import CeleryCourier
 
     work.work(worker=workers.claim_name(), courier=CeleryCourier(), name=workers.own_name())
+
+
+@shared_task(name="evolution.probe")
+def probe(probe_id: int) -> None:
+    """Do the simulation that a person asked for."""
+    from evolution.services import probes, workers
+    from evolution.services.couriers import CeleryCourier
+
+    probes.run_probe(probe_id, worker=workers.claim_name())
+    # This message may have stood for one that asks for work.
+    CeleryCourier().wake(1)

@@ -8,7 +8,23 @@ from evolution.views import (
     experiment,
     experiments,
     individuals,
+    lab,
     launch,
+    probes,
+    rules,
+    runs,
+)
+    control,
+    experiment,
+    experiments,
+    individuals,
+<<<<<<< HEAD
+    launch,
+=======
+    lab,
+    launch,
+    probes,
+>>>>>>> bb4e857 (Rules are simulated on demand from their page; the lab checks, simulates and keeps what is typed)
     rules,
     runs,
 )
@@ -56,4 +72,11 @@ urlpatterns = [
     path("rules/", rules.rule_list, name="rules"),
     path("rules/front.json", rules.front, name="rules-front"),
     path("rules/<int:pk>/", rules.page, name="rule"),
+    path("rules/<int:pk>/shape/<int:index>.json", probes.shape, name="rule-shape"),
+    path("rules/<int:pk>/simulate/", probes.simulate, name="simulate-rule"),
+    path("rules/<int:pk>/note/", lab.note, name="rule-note"),
+    path("simulations/<int:pk>/", probes.part, name="probe"),
+    path("simulations/<int:pk>/panels/<int:index>.json", probes.panel, name="probe-panel"),
+    path("lab/", lab.page, name="lab"),
+    path("lab/check/", lab.check, name="lab-check"),
 ]

@@ -3,6 +3,7 @@
 from evolution.models.evaluation import Demand, Evaluation, EvaluationContext
 from evolution.models.experiment import Experiment, LogEntry, Run
 from evolution.models.generation import Generation, Individual
+from evolution.models.probe import Probe, RuleNote
 from evolution.models.rule import Rule
 from evolution.models.worker import Worker
 
@@ -14,7 +15,9 @@ __all__ = [
     "Generation",
     "Individual",
     "LogEntry",
+    "Probe",
     "Rule",
+    "RuleNote",
     "Run",
     "Worker",
 ]

@@ -52,6 +52,16 @@ class CeleryCourier:
         work.apply_async(retry=False)
 
 
+def send_probe(probe_id: int) -> None:
+    """Ask a worker for a simulation on demand; the sweeper does so again where this is lost."""
+    from evolution.tasks import probe
+
+    try:
+        probe.apply_async([probe_id], retry=False)
+    except Exception as error:
+        logger.warning("A worker could not be asked for probe %s: %s", probe_id, error)
+
+
 class SilentCourier:
     """Tells nobody: the work is done in this process."""
 

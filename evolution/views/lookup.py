@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.http import Http404
 
-from evolution.models import Experiment
+from evolution.models import Experiment, Rule
 
 
 def experiment_or_404(pk: int) -> Experiment:
@@ -13,3 +13,11 @@ def experiment_or_404(pk: int) -> Experiment:
         return Experiment.objects.select_related("owner").get(pk=pk)
     except (Experiment.DoesNotExist, OverflowError):
         raise Http404(f"There is no experiment {pk}.") from None
+
+
+def rule_or_404(pk: int) -> Rule:
+    """Return a rule, or end the request with a page that says what is not."""
+    try:
+        return Rule.objects.get(pk=pk)
+    except (Rule.DoesNotExist, OverflowError):
+        raise Http404(f"There is no rule {pk}.") from None

@@ -18,6 +18,7 @@ from evolution.filters import RuleFilter
 from evolution.front_plot import LAYERS, front_figure
 from evolution.models import Experiment, Rule
 from evolution.models.rule import signature_text
+from evolution.views.microscope import microscope
 from evolution.views.presentation import error_label
 from nest_build.rules import PlasticityRule, RuleSyntaxError
 from simulations.learning_tasks import (
@@ -116,11 +117,11 @@ def front(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def page(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show a rule: its mathematics, forms, fitness, and where it was found."""
-    try:
-        rule = Rule.objects.get(pk=pk)
-    except Rule.DoesNotExist:
-        raise Http404(f"There is no rule {pk}.") from None
+    """Show a rule: its mathematics, shape, behaviour, forms, fitness, and where it was found."""
+    found = catalogue.rule_with_notes(pk)
+    if found is None:
+        raise Http404(f"There is no rule {pk}.")
+    rule, notes = found
     counts = catalogue.found_counts([rule.fingerprint], n_forms=catalogue.N_FORMS_OF_ONE)
     n_runs, n_experiments = counts.get((rule.signature, rule.fingerprint), (0, 0))
     forms = Paginator(catalogue.forms(rule), N_FORMS).get_page(request.GET.get("forms"))
@@ -143,6 +144,9 @@ def page(request: HttpRequest, pk: int) -> HttpResponse:
         "learning_tasks": learning_tasks,
         "symbols": learning_tasks[0].signature.inputs if learning_tasks else (),
         "known_rules": known,
+        **microscope(rule, learning_tasks),
+        "notes": notes,
+        "own_note": next((note for note in notes if note["author_id"] == request.user.pk), None),
         "contexts": _fitness_rows(rule, evaluations, known),
         "forms": forms,
         "simplest": forms[0] if forms.number == 1 and forms else None,

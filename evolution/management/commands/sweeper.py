@@ -45,10 +45,12 @@ class Command(BaseCommand):
 
     def _sweep(self) -> None:
         from evolution.services.couriers import CeleryCourier
+        from evolution.services.probes import send_again
         from evolution.services.workers import sweep
 
         try:
             sweep(CeleryCourier())
+            send_again()
         except Error as error:
             logger.warning("The database does not answer: %s", error)
         finally:

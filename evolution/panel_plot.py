@@ -1,0 +1,68 @@
+"""Panels as Bokeh figures: curves and rasters. BokehJS gives them the colours of the page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bokeh.plotting import figure
+
+_N_COLORS = 8
+
+
+def panel_figure(panel: Mapping[str, Any]) -> figure:
+    """Draw a panel; see :mod:`simulations.panels`."""
+    from bokeh.models import ColumnDataSource, HoverTool, Legend, LegendItem
+    from bokeh.plotting import figure
+
+    plot = figure(
+        name="panel",
+        sizing_mode="stretch_both",
+        min_height=200,
+        x_axis_label=panel["x_label"],
+        y_axis_label=panel["y_label"],
+        tools="pan,box_zoom,wheel_zoom,reset,save",
+        active_drag="box_zoom",
+        active_scroll=None,
+        background_fill_color=None,
+        border_fill_color=None,
+        outline_line_color=None,
+    )
+    plot.toolbar.logo = None
+    items = []
+    for index, series in enumerate(panel["series"]):
+        source = ColumnDataSource(
+            {axis: [_number(value) for value in series[axis]] for axis in ("x", "y")}
+        )
+        tags = [index % _N_COLORS]
+        if panel["kind"] == "raster":
+            drawn = plot.scatter(
+                "x", "y", source=source, marker="dash", angle=1.5708, size=4, name=series["name"]
+            )
+        else:
+            drawn = plot.line("x", "y", source=source, line_width=1.5, name=series["name"])
+        drawn.glyph.tags = tags
+        items.append(LegendItem(label=series["name"], renderers=[drawn]))
+    plot.add_tools(HoverTool(tooltips=[("", "$name"), ("x", "@x{0.[000]}"), ("y", "@y{0.0000 a}")]))
+    if len(items) > 1:
+        legend = Legend(
+            items=items,
+            orientation="horizontal",
+            ncols=3,
+            click_policy="hide",
+            border_line_color=None,
+            label_text_font_size="12px",
+            padding=4,
+            spacing=10,
+        )
+        plot.add_layout(legend, "above")
+    plot.axis.axis_label_text_font_style = "normal"
+    plot.axis.axis_label_text_font_size = "13px"
+    plot.axis.major_label_text_font_size = "12px"
+    return plot
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value

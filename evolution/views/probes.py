@@ -1,0 +1,73 @@
+"""Simulations on demand: asking for one, following it, and its plots."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest, JsonResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from evolution.enums import ProbeKind
+from evolution.errors import ProbeRefused
+from evolution.models import Probe
+from evolution.panel_plot import panel_figure
+from evolution.rule_shape import shape_panels
+from evolution.services import probes
+from evolution.views.lookup import rule_or_404
+from evolution.views.microscope import fitting_tasks, probe_context
+
+
+@require_POST
+def simulate(request: HttpRequest, pk: int) -> HttpResponse:
+    """Ask for a simulation of a rule, and go to where its answer appears."""
+    rule = rule_or_404(pk)
+    name, _, preset = request.POST.get("in", "").partition("/")
+    kind = request.POST.get("kind", "")
+    task = {task.name: task for task in fitting_tasks(rule)}.get(name)
+    if task is None or preset not in task.presets or kind not in ProbeKind.values:
+        return HttpResponseBadRequest("There is no such simulation of this rule.")
+    try:
+        probe = probes.request_probe(rule, task, preset=preset, kind=kind, owner=request.user)
+    except ProbeRefused as error:
+        messages.error(request, str(error))
+        return redirect(rule)
+    return redirect(f"{rule.get_absolute_url()}#simulation-{probe.pk}")
+
+
+@never_cache
+@require_safe
+def part(request: HttpRequest, pk: int) -> HttpResponse:
+    """Return the part of a page that shows a simulation (for htmx)."""
+    return render(request, "evolution/_probe.html", {"item": probe_context(_probe_or_404(pk))})
+
+
+@never_cache
+@require_safe
+def panel(request: HttpRequest, pk: int, index: int) -> HttpResponse:
+    """Return one plot of a simulation for BokehJS."""
+    return _figure(_probe_or_404(pk).panels, index)
+
+
+@never_cache
+@require_safe
+def shape(request: HttpRequest, pk: int, index: int) -> HttpResponse:
+    """Return one plot of a rule itself for BokehJS."""
+    rule = rule_or_404(pk)
+    tasks = fitting_tasks(rule)
+    return _figure(shape_panels(rule, tasks[0] if tasks else None), index)
+
+
+def _figure(panels: list[dict], index: int) -> HttpResponse:
+    from bokeh.embed import json_item
+
+    if index >= len(panels):
+        raise Http404("There is no such plot.")
+    return JsonResponse(json_item(panel_figure(panels[index])))
+
+
+def _probe_or_404(pk: int) -> Probe:
+    try:
+        return Probe.objects.select_related("rule", "owner").get(pk=pk)
+    except (Probe.DoesNotExist, OverflowError):
+        raise Http404(f"There is no simulation {pk}.") from None
