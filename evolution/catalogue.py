@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import connection
 from django.db.models import Count, Exists, F, Min, OuterRef, Q
 
-from evolution.models import Evaluation, Experiment, Individual, Rule, Run
+from evolution.models import Evaluation, Experiment, Individual, Rule, RuleNote, Run
 from nest_build.rules import PlasticityRule, RuleSyntaxError
 
 if TYPE_CHECKING:
@@ -403,6 +403,19 @@ def rule_with_notes(pk: int) -> tuple[Rule, list[dict[str, Any]]] | None:
         return None
     notes = [{name: getattr(row, f"note_{name}") for name in names} for row in rows]
     return rows[0], [note for note in notes if note["author_id"] is not None]
+
+
+def names_of_rules(signature: str, fingerprints: Iterable[str]) -> dict[str, list[str]]:
+    """Return the names that people gave any form of some classes of rules, by fingerprint."""
+    named = RuleNote.objects.filter(
+        rule__signature=signature, rule__fingerprint__in=list(fingerprints)
+    )
+    found: dict[str, list[str]] = {}
+    for fingerprint, name in named.order_by("pk").values_list("rule__fingerprint", "name"):
+        names = found.setdefault(fingerprint, [])
+        if name not in names:
+            names.append(name)
+    return found
 
 
 def forms(rule: Rule) -> QuerySet[Rule]:

@@ -36,13 +36,20 @@ def panel_figure(panel: Mapping[str, Any]) -> figure:
         source = ColumnDataSource(
             {axis: [_number(value) for value in series[axis]] for axis in ("x", "y")}
         )
-        tags = [index % _N_COLORS]
+        tags = [series.get("color", index) % _N_COLORS]
         if panel["kind"] == "raster":
             drawn = plot.scatter(
                 "x", "y", source=source, marker="dash", angle=1.5708, size=4, name=series["name"]
             )
         else:
-            drawn = plot.line("x", "y", source=source, line_width=1.5, name=series["name"])
+            drawn = plot.line(
+                "x",
+                "y",
+                source=source,
+                line_width=1.5,
+                line_dash="dashed" if series.get("is_dashed") else "solid",
+                name=series["name"],
+            )
         drawn.glyph.tags = tags
         items.append(LegendItem(label=series["name"], renderers=[drawn]))
     plot.add_tools(HoverTool(tooltips=[("", "$name"), ("x", "@x{0.[000]}"), ("y", "@y{0.0000 a}")]))

@@ -216,9 +216,20 @@ def _weights(arrays: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
             if f"input {index}" in curves:
                 curves[f"teacher {index}"] = np.full(len(x), weight)
     panel = _lines("Weights", x, curves, label, x_label)
+    _pair_with_teacher(panel["series"])
     if weights.shape[1] > _MAX_LINES and members is None:
         panel["summary"] += f" {_MAX_LINES} of {weights.shape[1]} weights are drawn."
     return [panel]
+
+
+def _pair_with_teacher(series: list[dict[str, Any]]) -> None:
+    """Give each weight of the teacher the colour of the student's, dashed."""
+    colors = {item["name"]: index for index, item in enumerate(series)}
+    for item in series:
+        who, _, index = item["name"].partition(" ")
+        if who == "teacher":
+            item["color"] = colors[f"input {index}"]
+            item["is_dashed"] = True
 
 
 def _success(arrays: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:

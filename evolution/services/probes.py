@@ -41,7 +41,7 @@ MAX_OPEN = 4
 #: Trials of a validation.
 N_HELD_OUT = 5
 #: A simulation whose worker was lost is begun again so many times in all.
-MAX_ATTEMPTS = 2
+MAX_ATTEMPTS = 3
 # Distance of seeds, larger than any number of trials.
 _SEED_STRIDE = 100_003
 _N_SENT_AGAIN = 8

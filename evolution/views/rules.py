@@ -245,7 +245,13 @@ def _rows(classes: Iterable[RuleClass], learning_task: LearningTask) -> list[dic
         ],
         is_error=is_error,
     )
-    return [{"item": item, "strip": strip} for item, strip in zip(classes, drawn, strict=True)]
+    names = catalogue.names_of_rules(
+        signature_text(learning_task.signature), [item.rule.fingerprint for item in classes]
+    )
+    return [
+        {"item": item, "strip": strip, "names": names.get(item.rule.fingerprint, [])}
+        for item, strip in zip(classes, drawn, strict=True)
+    ]
 
 
 # --- one rule -----------------------------------------------------------------------------------
