@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from bokeh.plotting import figure
 
 _N_COLORS = 8
+# With more curves the legend would cover them; a pointer at a curve tells its name.
+_MAX_LEGEND_ENTRIES = 6
 
 
 def panel_figure(panel: Mapping[str, Any]) -> figure:
@@ -36,7 +38,8 @@ def panel_figure(panel: Mapping[str, Any]) -> figure:
         source = ColumnDataSource(
             {axis: [_number(value) for value in series[axis]] for axis in ("x", "y")}
         )
-        tags = [series.get("color", index) % _N_COLORS]
+        like = series.get("dashed_like")
+        tags = [(index if like is None else like) % _N_COLORS]
         if panel["kind"] == "raster":
             drawn = plot.scatter(
                 "x", "y", source=source, marker="dash", angle=1.5708, size=4, name=series["name"]
@@ -47,13 +50,14 @@ def panel_figure(panel: Mapping[str, Any]) -> figure:
                 "y",
                 source=source,
                 line_width=1.5,
-                line_dash="dashed" if series.get("is_dashed") else "solid",
+                line_dash="solid" if like is None else "dashed",
                 name=series["name"],
             )
         drawn.glyph.tags = tags
-        items.append(LegendItem(label=series["name"], renderers=[drawn]))
+        if like is None:
+            items.append(LegendItem(label=series["name"], renderers=[drawn]))
     plot.add_tools(HoverTool(tooltips=[("", "$name"), ("x", "@x{0.[000]}"), ("y", "@y{0.0000 a}")]))
-    if len(items) > 1:
+    if 1 < len(items) <= _MAX_LEGEND_ENTRIES:
         legend = Legend(
             items=items,
             orientation="horizontal",
@@ -65,6 +69,8 @@ def panel_figure(panel: Mapping[str, Any]) -> figure:
             spacing=10,
         )
         plot.add_layout(legend, "above")
+    # Times in ms are long numbers, and a plot may be as narrow as a phone.
+    plot.xaxis.ticker.desired_num_ticks = 4
     plot.axis.axis_label_text_font_style = "normal"
     plot.axis.axis_label_text_font_size = "13px"
     plot.axis.major_label_text_font_size = "12px"

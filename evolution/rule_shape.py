@@ -134,4 +134,5 @@ def _rounded(values: Any) -> list[float | None]:
 def _range_words(values: list[float]) -> str:
     if not values:
         return "There is no finite value."
-    return f"Between {min(values):.4g} and {max(values):.4g}."
+    # Adding zero takes the sign from a negative zero.
+    return f"Between {min(values) + 0.0:.4g} and {max(values) + 0.0:.4g}."

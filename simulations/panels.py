@@ -198,38 +198,42 @@ def _weights(arrays: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
     x = arrays["weight_trials" if is_trials else "weight_times_ms"]
     x_label = "training trial" if is_trials else "time (ms)"
     label = f"weight ({unit})"
-    curves: dict[str, np.ndarray] = {}
     members = arrays.get("is_pattern_input")
     if members is not None:
-        for group, own in (("pattern inputs", members), ("other inputs", ~members)):
-            for quantile, word in (
-                (0.5, "median"),
-                (0.25, "lower quartile"),
-                (0.75, "upper quartile"),
-            ):
-                if own.any():
-                    curves[f"{group}, {word}"] = np.quantile(weights[:, own], quantile, axis=1)
-    else:
-        for index in _some(np.argsort(weights[-1], kind="stable"), _MAX_LINES):
-            curves[f"input {index}"] = weights[:, index]
-        for index, weight in enumerate(arrays.get("teacher_weights_pa", ())):
-            if f"input {index}" in curves:
-                curves[f"teacher {index}"] = np.full(len(x), weight)
+        return [_weights_of_groups(x, weights, members, label, x_label)]
+    chosen = _some(np.argsort(weights[-1], kind="stable"), _MAX_LINES)
+    curves = {f"input {index}": weights[:, index] for index in chosen}
     panel = _lines("Weights", x, curves, label, x_label)
-    _pair_with_teacher(panel["series"])
-    if weights.shape[1] > _MAX_LINES and members is None:
+    if weights.shape[1] > _MAX_LINES:
         panel["summary"] += f" {_MAX_LINES} of {weights.shape[1]} weights are drawn."
+    teacher = arrays.get("teacher_weights_pa")
+    if teacher is not None:
+        ends = np.array([x[0], x[-1]], float)
+        panel["series"] += [
+            _series(f"teacher {index}", ends, np.full(2, teacher[index]), dashed_like=place)
+            for place, index in enumerate(chosen)
+        ]
+        panel["summary"] += " Dashed: the weights of the teacher."
     return [panel]
 
 
-def _pair_with_teacher(series: list[dict[str, Any]]) -> None:
-    """Give each weight of the teacher the colour of the student's, dashed."""
-    colors = {item["name"]: index for index, item in enumerate(series)}
-    for item in series:
-        who, _, index = item["name"].partition(" ")
-        if who == "teacher":
-            item["color"] = colors[f"input {index}"]
-            item["is_dashed"] = True
+def _weights_of_groups(
+    x: np.ndarray, weights: np.ndarray, members: np.ndarray, label: str, x_label: str
+) -> dict[str, Any]:
+    """Return the panel of medians and quartiles of the inputs in and outside of the pattern."""
+    groups = {
+        name: weights[:, own]
+        for name, own in (("pattern inputs", members), ("other inputs", ~members))
+        if own.any()
+    }
+    medians = {name: np.median(values, axis=1) for name, values in groups.items()}
+    panel = _lines("Weights", x, medians, label, x_label)
+    for place, (name, values) in enumerate(groups.items()):
+        for share, word in ((0.25, "lower quartile"), (0.75, "upper quartile")):
+            curve = decimate(np.asarray(x, float), np.quantile(values, share, axis=1), MAX_POINTS)
+            panel["series"].append(_series(f"{name}, {word}", *curve, dashed_like=place))
+    panel["summary"] = f"Medians of the inputs. {panel['summary']} Dashed: quartiles."
+    return panel
 
 
 def _success(arrays: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
@@ -284,8 +288,14 @@ def _some(values: np.ndarray, n: int) -> list[int]:
     return [different[place] for place in places]
 
 
-def _series(name: str, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
-    return {"name": name, "x": _numbers(x), "y": _numbers(y)}
+def _series(
+    name: str, x: np.ndarray, y: np.ndarray, *, dashed_like: int | None = None
+) -> dict[str, Any]:
+    """Return a series; one that belongs to another one has its colour, dashed."""
+    series: dict[str, Any] = {"name": name, "x": _numbers(x), "y": _numbers(y)}
+    if dashed_like is not None:
+        series["dashed_like"] = dashed_like
+    return series
 
 
 def _numbers(values: np.ndarray) -> list[float | None]:

@@ -35,7 +35,7 @@ def test_a_rule_is_typed_checked_simulated_and_kept(
     page.wait_for_url(re.compile(r"/rules/\d+/#simulation-\d+$"))
     # Without a reload: a worker does it, and the part renews itself.
     shown = page.get_by_role("article", name=re.compile("^Simulation"))
-    expect(shown.get_by_role("heading", name="Weights")).to_be_visible(timeout=60_000)
+    expect(shown.get_by_role("heading", name="Weights", exact=True)).to_be_visible(timeout=60_000)
     for plot in shown.locator("[data-panel-url]").all():
         plot.scroll_into_view_if_needed()
         expect(plot).to_have_attribute("data-ready", "true")
