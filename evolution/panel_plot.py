@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from evolution.plots import new_figure
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -16,23 +18,16 @@ _MAX_LEGEND_ENTRIES = 6
 
 def panel_figure(panel: Mapping[str, Any]) -> figure:
     """Draw a panel; see :mod:`simulations.panels`."""
-    from bokeh.models import ColumnDataSource, HoverTool, Legend, LegendItem
-    from bokeh.plotting import figure
+    from bokeh.models import ColumnDataSource, DataRange1d, HoverTool, Legend, LegendItem
 
-    plot = figure(
-        name="panel",
-        sizing_mode="stretch_both",
+    plot = new_figure(
+        "panel",
         min_height=200,
-        x_axis_label=panel["x_label"],
-        y_axis_label=panel["y_label"],
-        tools="pan,box_zoom,wheel_zoom,reset,save",
-        active_drag="box_zoom",
-        active_scroll=None,
-        background_fill_color=None,
-        border_fill_color=None,
-        outline_line_color=None,
+        x_label=panel["x_label"],
+        y_label=panel["y_label"],
+        columns={"x": panel["x_label"], "y": panel["y_label"]},
     )
-    plot.toolbar.logo = None
+    plot.x_range, plot.y_range = DataRange1d(), DataRange1d()
     items = []
     for index, series in enumerate(panel["series"]):
         source = ColumnDataSource(
@@ -71,9 +66,6 @@ def panel_figure(panel: Mapping[str, Any]) -> figure:
         plot.add_layout(legend, "above")
     # Times in ms are long numbers, and a plot may be as narrow as a phone.
     plot.xaxis.ticker.desired_num_ticks = 4
-    plot.axis.axis_label_text_font_style = "normal"
-    plot.axis.axis_label_text_font_size = "13px"
-    plot.axis.major_label_text_font_size = "12px"
     return plot
 
 

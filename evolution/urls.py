@@ -14,20 +14,6 @@ from evolution.views import (
     rules,
     runs,
 )
-    control,
-    experiment,
-    experiments,
-    individuals,
-<<<<<<< HEAD
-    launch,
-=======
-    lab,
-    launch,
-    probes,
->>>>>>> bb4e857 (Rules are simulated on demand from their page; the lab checks, simulates and keeps what is typed)
-    rules,
-    runs,
-)
 
 app_name = "evolution"
 

@@ -1,11 +1,10 @@
 // [data-figure-url] is filled with the Bokeh figure that the address answers, when it comes into
 // sight; its colours follow the theme. [data-figure-legend] gets a button for each series: it hides
 // and shows it, and lets it stand out while the pointer or the focus is on it. Buttons
-// [data-figure-scale] of the same card ask for another vertical axis.
+// [data-figure-scale] of the same card ask for another vertical axis. Parts of the page that htmx
+// brings later are looked through as well.
 (() => {
   "use strict";
-  const containers = [...document.querySelectorAll("[data-figure-url]")];
-
   class Figure {
     constructor(container) {
       this.container = container;
@@ -21,7 +20,7 @@
     }
 
     paint() {
-      if (this.figure) e2lPlots.paint(this.figure, this.container);
+      if (this.figure && this.container.isConnected) e2lPlots.paint(this.figure, this.container);
     }
 
     start(scale) {
@@ -118,5 +117,13 @@
     },
     { rootMargin: "400px" },
   );
-  for (const container of containers) observer.observe(container);
+
+  function look() {
+    for (const container of document.querySelectorAll("[data-figure-url]:not([data-seen])")) {
+      container.dataset.seen = "true";
+      observer.observe(container);
+    }
+  }
+  document.addEventListener("htmx:afterSettle", look);
+  look();
 })();

@@ -15,13 +15,27 @@ if TYPE_CHECKING:
 
     from tests.browser.site import Site
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.integration,
-    pytest.mark.nest,
-]
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.nest]
 
 ARTIFACTS = PROJECT_ROOT / "test-artifacts"
+
+# A worker may be faster than this process: then it waits.
+SIMULATE_CHAMPION = """
+import time
+import django; django.setup()
+from evolution.models import Probe, Run
+from evolution.services import probes
+from simulations.learning_tasks import get_learning_task
+rule = Run.objects.get(experiment={}, index=0).champion.rule
+for kind in ("validation", "behaviour"):
+    probe = probes.request_probe(
+        rule, get_learning_task("error-driven"), preset="demo", kind=kind, owner=None
+    )
+    probes.run_probe(probe.pk, worker="this process")
+    while Probe.objects.get(pk=probe.pk).is_open:
+        time.sleep(0.1)
+print(rule.pk)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -44,15 +58,7 @@ def pages(site: Site) -> dict[str, str]:
         )  # fmt: skip
         numbers.append(re.search(r"experiment (\d+)", written)[1])
     run = f"/experiments/{numbers[0]}/runs/1/"
-    rule = re.search(
-        r"\d+",
-        site.python(
-            "-c",
-            "import django; django.setup();"
-            "from evolution.models import Run;"
-            f"print(Run.objects.get(experiment={numbers[0]}, index=0).champion.rule_id)",
-        ),
-    )[0]
+    rule = site.python("-c", SIMULATE_CHAMPION.format(numbers[0])).split()[-1]
     return {
         "experiments": "/",
         "new-experiment": "/experiments/new/",
@@ -65,6 +71,10 @@ def pages(site: Site) -> dict[str, str]:
         "rule": f"/rules/{rule}/",
         "compare": f"/compare/?experiment={numbers[0]}&experiment={numbers[1]}",
         "compare-choice": "/compare/",
+        "lab": "/lab/?task=correlation-driven",
+        "extend": f"/experiments/{numbers[0]}/extend/",
+        "labels": f"/experiments/{numbers[0]}/labels/",
+        "delete": f"/experiments/{numbers[0]}/delete/",
         "error": "/experiments/999999999/",
     }
 
