@@ -29,6 +29,7 @@ def panels_of(arrays: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
         *_rasters(arrays),
         *_potentials(arrays),
         *_weights(arrays),
+        *_eligibilities(arrays),
         *_success(arrays),
     ]
     return [panel for panel in found if any(series["x"] for series in panel["series"])]
@@ -234,6 +235,19 @@ def _weights_of_groups(
             panel["series"].append(_series(f"{name}, {word}", *curve, dashed_like=place))
     panel["summary"] = f"Medians of the inputs. {panel['summary']} Dashed: quartiles."
     return panel
+
+
+def _eligibilities(arrays: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+    traces = arrays.get("eligibility")
+    if traces is None or not traces.size:
+        return []
+    chosen = _some(np.argsort(np.abs(traces).max(axis=0), kind="stable"), _MAX_LINES)
+    curves = {f"input {index}": traces[:, index] for index in chosen}
+    title = "Eligibility traces at the end of training trials"
+    panel = _lines(title, arrays["weight_trials"], curves, "eligibility trace", "training trial")
+    if traces.shape[1] > _MAX_LINES:
+        panel["summary"] += f" {_MAX_LINES} of {traces.shape[1]} traces are drawn."
+    return [panel]
 
 
 def _success(arrays: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:

@@ -142,6 +142,7 @@ class Simulation:
         self._record_traces = record_traces
         self._weight_trials: list[int] = []
         self._weights_pa: list[np.ndarray] = []
+        self._eligibilities: list[np.ndarray] = []
         self._slice_ms = slice_ms(parameters.pattern_duration_ms)
         self._nest = kernel.prepare(parameters.dt_ms, ["usrl_synapse_module"])
         self._build(rules, trial_seed)
@@ -271,16 +272,22 @@ class Simulation:
     def _sample_weights(self, n_trials: int) -> None:
         if self._record_traces:
             self._weight_trials.append(n_trials)
-            self._weights_pa.append(self._weights())
+            weights_pa, eligibilities = self._states()
+            self._weights_pa.append(weights_pa)
+            self._eligibilities.append(eligibilities)
 
-    def _weights(self) -> np.ndarray:
-        """Return the present weights (n_rules, n_connections), in pA."""
+    def _states(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the present weights (n_rules, n_connections), in pA, and the eligibility traces
+        (of the same shape) at the end of the last training trial."""
+        n_rules = len(self._outputs)
         if not len(self._stimulus.connected):
-            return np.empty((len(self._outputs), 0))
+            return np.empty((n_rules, 0)), np.empty((n_rules, 0))
         synapses = self._nest.GetConnections(self._inputs, self._outputs)
-        status = synapses.get(["source", "target", "weight"])
-        source, target, weight = (np.atleast_1d(status[k]) for k in ("source", "target", "weight"))
-        return weight[np.lexsort((source, target))].reshape(len(self._outputs), -1)
+        status = synapses.get(["source", "target", "weight", "E"])
+        source, target, *states = (np.atleast_1d(values) for values in status.values())
+        order = np.lexsort((source, target))
+        weights_pa, eligibilities = (state[order].reshape(n_rules, -1) for state in states)
+        return weights_pa, eligibilities
 
     def _result(self, index: int) -> TrialResult:
         status = self._outputs[index].get(["reward", "failed_trial", "failure"])
@@ -319,6 +326,9 @@ class Simulation:
                 "target_classes": stimulus.target_classes,
                 "weight_trials": weight_trials[is_learning],
                 "weights_pa": np.array([weights[index] for weights in self._weights_pa])[
+                    is_learning
+                ],
+                "eligibility": np.array([traces[index] for traces in self._eligibilities])[
                     is_learning
                 ],
                 "connected_inputs": stimulus.connected,

@@ -82,7 +82,7 @@ def test_fitness_of_the_published_champions_is_met():
 def simulated_step_by_step(rule, parameters, seed):
     """The whole training in Python, one step at a time, with a sharp threshold.
 
-    Returns the rewards and the weights after each training trial.
+    Returns the rewards, and weights and eligibility traces at the end of each training trial.
     """
     p = parameters
     h = p.dt_ms
@@ -99,7 +99,7 @@ def simulated_step_by_step(rule, parameters, seed):
     P21 = 10.0 * 2.0 / (250.0 * 8.0) * (P22 - P11)
     PE = math.exp(-h / 500.0)
     weights = stimulus.initial_weights_pa.copy()
-    rewards, history = [], []
+    rewards, history, eligibilities = [], [], []
     for pattern in stimulus.presented:
         V = current = 0.0
         psp, psc, E = (np.zeros(len(weights)) for _ in range(3))
@@ -123,7 +123,8 @@ def simulated_step_by_step(rule, parameters, seed):
         rewards.append(1.0 if answer == stimulus.target_classes[pattern] else -1.0)
         weights = weights + p.learning_rate * rule(rewards[-1], E)
         history.append(weights)
-    return rewards, np.array(history)
+        eligibilities.append(E)
+    return rewards, np.array(history), np.array(eligibilities)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +137,7 @@ def simulated_step_by_step(rule, parameters, seed):
 def test_a_trial_is_what_an_independent_model_computes(text, function):
     parameters = SHORT.with_changes({"delta_mv": 0.0, "initial_weight_sd_pa": 3000.0})
     (result,) = TASK.simulate_trial(rules(text), parameters, seed=6, record_traces=True)
-    rewards, weights = simulated_step_by_step(function, parameters, 6)
+    rewards, weights, eligibilities = simulated_step_by_step(function, parameters, 6)
     traces = result.traces.arrays
     assert traces["rewards"].tolist() == rewards
     assert {-1.0, 1.0} == set(rewards)
@@ -144,6 +145,8 @@ def test_a_trial_is_what_an_independent_model_computes(text, function):
     assert traces["weight_trials"].tolist() == list(range(21))
     assert np.abs(weights[-1] - traces["weights_pa"][0]).max() > 10.0
     np.testing.assert_allclose(traces["weights_pa"][1:], weights, rtol=1e-10, atol=1e-8)
+    assert np.abs(eligibilities).max() > 0.1
+    np.testing.assert_allclose(traces["eligibility"][1:], eligibilities, rtol=1e-10, atol=1e-10)
 
 
 # ------------------------------------------------------------------ contract
