@@ -2,21 +2,19 @@
 
 No statement here looks at all individuals. The records of rules know their class (the
 fingerprint), family and complexity, those of evaluations the score and complexity; lists are
-sorted and filtered by indices of these. What needs individuals, in which runs a class was found,
-is asked for the rules of one page only, by an index of (rule, run, index) through which a recursive
-statement jumps from run to run: a form that a run has found a thousand times costs one step. A
-table of counters would have made each generation dearer to write, and had to be kept right.
+sorted and filtered by indices of these. What needs individuals is asked for the rules of one page
+only: see :mod:`evolution.discoveries`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from django.db import connection
 from django.db.models import Count, Exists, F, Min, OuterRef, Q
 
-from evolution.models import Evaluation, Experiment, Individual, Rule, RuleNote, Run
+from evolution.discoveries import N_FORMS_OF_MANY, found_counts
+from evolution.models import Evaluation, Experiment, Rule, RuleNote
 from nest_build.rules import PlasticityRule, RuleSyntaxError
 
 if TYPE_CHECKING:
@@ -26,16 +24,8 @@ if TYPE_CHECKING:
 
     from simulations.learning_tasks import LearningTask
 
-#: Rules of each complexity that a front is made of. The first front is exact; only a complexity
-#: with so many forms of the same few fittest classes could lack a point of a later one.
-_N_FITTEST = 40
-#: Parts of one compound statement, which SQLite allows 500 of.
-_MAX_COMPLEXITIES = 200
 #: Separates the branches of a rule in a text.
 SEPARATOR = ";"
-
-#: Forms that are looked at to say where the classes of a page, or a single one, were found.
-_N_FORMS_OF_MANY, N_FORMS_OF_ONE = 24, 300
 
 SORTS = ("fitness", "newest", "oldest", "simplest")
 
@@ -100,29 +90,7 @@ class RuleClass:
     @property
     def is_lower_bound(self) -> bool:
         """Whether it may have been found in more runs: not all forms were looked at."""
-        return self.n_forms > _N_FORMS_OF_MANY
-
-
-@dataclass(frozen=True)
-class Discovery:
-    """The first individual of a run with a rule of a class."""
-
-    experiment_id: int
-    experiment_name: str
-    run_number: int
-    index: int
-    generation: int
-    fitness: float | None
-
-
-@dataclass(frozen=True)
-class FrontPoint:
-    """A class of rules in the plane of complexity and fitness; ``layer`` 0 is the Pareto front."""
-
-    rule_id: int
-    complexity: int
-    fitness: float
-    layer: int = field(default=0)
+        return self.n_forms > N_FORMS_OF_MANY
 
 
 # --- search -------------------------------------------------------------------------------------
@@ -186,7 +154,7 @@ def rule_classes(criteria: Criteria, *, offset: int, limit: int) -> tuple[list[R
     _add_members(classes, keep_rule=criteria.context is not None)
     if criteria.context is None:
         _add_evaluations(classes)
-    counts = found_counts({item.rule.fingerprint for item in classes}, n_forms=_N_FORMS_OF_MANY)
+    counts = found_counts({item.rule.fingerprint for item in classes}, n_forms=N_FORMS_OF_MANY)
     for item in classes:
         item.n_runs, item.n_experiments = counts.get(_class_of(item.rule), (0, 0))
     return classes, is_more
@@ -298,100 +266,7 @@ def _add_evaluations(classes: Sequence[RuleClass]) -> None:
         item.evaluation = latest.get(item.rule.pk)
 
 
-# --- where rules were found ---------------------------------------------------------------------
-
-
-def _pairs(condition: str) -> str:
-    """Return the part of a statement that names each (rule, run) in which a rule was found.
-
-    Of each class the simplest forms are looked at: neutral drift makes thousands of others, and
-    their runs are mostly the same. The parameters after those of the condition are their number,
-    and their number in all classes together, which nothing needs but PostgreSQL's planner: it
-    would take so many rows for granted that it compiled the statement for half a second.
-    """
-    name = connection.ops.quote_name
-    individual, rule = name(Individual._meta.db_table), name(Rule._meta.db_table)
-    return f"""
-        WITH RECURSIVE pair (rule_id, signature, fingerprint, run_id) AS (
-            SELECT f.id, f.signature, f.fingerprint,
-                   (SELECT MIN(i.run_id) FROM {individual} i WHERE i.rule_id = f.id)
-            FROM (
-                SELECT * FROM (
-                    SELECT r.id, r.signature, r.fingerprint, ROW_NUMBER() OVER (
-                        PARTITION BY r.fingerprint, r.signature ORDER BY r.complexity, r.id
-                    ) AS place
-                    FROM {rule} r WHERE {condition}
-                ) AS member WHERE place <= %s LIMIT %s
-            ) AS f
-            UNION ALL
-            SELECT p.rule_id, p.signature, p.fingerprint,
-                   (SELECT MIN(i.run_id) FROM {individual} i
-                    WHERE i.rule_id = p.rule_id AND i.run_id > p.run_id)
-            FROM pair p WHERE p.run_id IS NOT NULL
-        )
-    """  # noqa: S608
-
-
-def found_counts(
-    fingerprints: Iterable[str], *, n_forms: int
-) -> dict[tuple[str, str], tuple[int, int]]:
-    """Return by (signature, fingerprint) in how many runs and experiments a class was found.
-
-    Parameters
-    ----------
-    n_forms : int
-        How many forms of each class are looked at; with more the numbers are lower bounds.
-    """
-    values = sorted(set(fingerprints))
-    if not values:
-        return {}
-    name = connection.ops.quote_name
-    marks = ", ".join(["%s"] * len(values))
-    statement = f"""{_pairs(f"r.fingerprint IN ({marks})")}
-        SELECT p.signature, p.fingerprint, COUNT(DISTINCT p.run_id),
-               COUNT(DISTINCT run.experiment_id)
-        FROM pair p
-        JOIN {name(Run._meta.db_table)} run ON run.id = p.run_id
-        GROUP BY p.signature, p.fingerprint
-    """  # noqa: S608
-    with connection.cursor() as cursor:
-        # A fingerprint may belong to rules of two signatures.
-        cursor.execute(statement, [*values, n_forms, 2 * n_forms * len(values)])
-        return {(row[0], row[1]): (row[2], row[3]) for row in cursor.fetchall()}
-
-
-def discoveries(rule: Rule, *, offset: int, limit: int) -> tuple[list[Discovery], bool]:
-    """Return the first individual of each run with a rule of this one's class, and if more follow.
-
-    The latest runs come first.
-    """
-    name = connection.ops.quote_name
-    individual = name(Individual._meta.db_table)
-    statement = f"""{_pairs("r.fingerprint = %s AND r.signature = %s")},
-        first (run_id, number) AS (
-            SELECT p.run_id, MIN((SELECT MIN(i."index") FROM {individual} i
-                                  WHERE i.rule_id = p.rule_id AND i.run_id = p.run_id))
-            FROM pair p WHERE p.run_id IS NOT NULL
-            GROUP BY p.run_id ORDER BY p.run_id DESC LIMIT %s OFFSET %s
-        )
-        SELECT e.id, e.name, run."index", i."index", i.birth_generation, i.fitness
-        FROM first
-        JOIN {individual} i ON i.run_id = first.run_id AND i."index" = first.number
-        JOIN {name(Run._meta.db_table)} run ON run.id = first.run_id
-        JOIN {name(Experiment._meta.db_table)} e ON e.id = run.experiment_id
-        ORDER BY run.id DESC
-    """  # noqa: S608
-    with connection.cursor() as cursor:
-        n_forms = N_FORMS_OF_ONE
-        cursor.execute(
-            statement, [rule.fingerprint, rule.signature, n_forms, n_forms, limit + 1, offset]
-        )
-        rows = cursor.fetchall()
-    found = [
-        Discovery(experiment_id, title, run_index + 1, index, generation, fitness)
-        for experiment_id, title, run_index, index, generation, fitness in rows[:limit]
-    ]
-    return found, len(rows) > limit
+# --- one rule -----------------------------------------------------------------------------------
 
 
 def rule_with_notes(pk: int) -> tuple[Rule, list[dict[str, Any]]] | None:
@@ -470,73 +345,3 @@ def experiments_in(context_ids: Iterable[int]) -> dict[int, list[tuple[int, str]
     for context_id, pk, name in rows:
         found.setdefault(context_id, []).append((pk, name))
     return found
-
-
-# --- complexity against fitness -----------------------------------------------------------------
-
-
-def fittest_by_complexity(context: Context) -> list[tuple[int, int, float, str]]:
-    """Return (rule, complexity, score, fingerprint) of the fittest rules of each complexity.
-
-    Two statements: which complexities there are, and one seek in the index for each.
-    """
-    complexities = list(
-        Evaluation.objects.filter(context_id=context.pk)
-        .order_by("complexity")
-        .values_list("complexity", flat=True)
-        .distinct()[:_MAX_COMPLEXITIES]
-    )
-    if not complexities:
-        return []
-    name = connection.ops.quote_name
-    part = f"""
-        SELECT * FROM (
-            SELECT rule_id, complexity, score FROM {name(Evaluation._meta.db_table)}
-            WHERE context_id = %s AND complexity = %s AND score IS NOT NULL
-            AND n_trials_done >= %s ORDER BY score DESC LIMIT %s
-        ) AS fittest
-    """  # noqa: S608
-    statement = f"""
-        SELECT part.rule_id, part.complexity, part.score, r.fingerprint
-        FROM ({" UNION ALL ".join([part] * len(complexities))}) AS part
-        JOIN {name(Rule._meta.db_table)} r ON r.id = part.rule_id
-    """  # noqa: S608
-    values: list[Any] = []
-    for complexity in complexities:
-        values += [context.pk, complexity, context.n_trials, _N_FITTEST]
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        return [tuple(row) for row in cursor.fetchall()]
-
-
-def pareto_fronts(rows: Iterable[tuple[int, int, float, str]], n_layers: int) -> list[FrontPoint]:
-    """Return the non-dominated classes of rules, then those without these, and so on.
-
-    A class counts with its simplest member. It is dominated by one that is not more complex
-    and not less fit, and better in one of both.
-
-    Parameters
-    ----------
-    rows : iterable of (int, int, float, str)
-        Rule, complexity, fitness and fingerprint.
-    n_layers : int
-        How many fronts.
-    """
-    simplest: dict[str, tuple[int, float, int]] = {}
-    for rule_id, complexity, fitness, fingerprint in rows:
-        known = simplest.get(fingerprint)
-        if known is None or (complexity, -fitness, rule_id) < (known[0], -known[1], known[2]):
-            simplest[fingerprint] = (complexity, fitness, rule_id)
-    left = sorted(simplest.values(), key=lambda item: (item[0], -item[1], item[2]))
-    points: list[FrontPoint] = []
-    for layer in range(n_layers):
-        dominated = []
-        best, best_complexity = float("-inf"), -1
-        for complexity, fitness, rule_id in left:
-            if fitness > best or (fitness == best and complexity == best_complexity):
-                best, best_complexity = fitness, complexity
-                points.append(FrontPoint(rule_id, complexity, fitness, layer))
-            else:
-                dominated.append((complexity, fitness, rule_id))
-        left = dominated
-    return points

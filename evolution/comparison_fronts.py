@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connection
 
-from evolution.catalogue import FrontPoint
+from evolution.fronts import FrontPoint
 from evolution.models import Evaluation, Individual
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from bokeh.plotting import figure
 
-    from evolution.catalogue import FrontPoint
+    from evolution.fronts import FrontPoint
     from evolution.plots import Scale
 
 #: Name of each front; the style sheet has a colour for each (``--run-0`` and so on).

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from bokeh.plotting import figure
 
-    from evolution.catalogue import FrontPoint
     from evolution.comparison import Group
+    from evolution.fronts import FrontPoint
     from evolution.plots import Scale
 
 

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from evolution import catalogue
+from evolution import catalogue, discoveries, fronts
 from evolution.drawings import strips
 from evolution.enums import Outcome
 from evolution.filters import RuleFilter
@@ -102,7 +102,8 @@ def front(request: HttpRequest) -> HttpResponse:
     context = {str(item.pk): item for item in catalogue.contexts(learning_task)}.get(asked)
     if context is None:
         raise Http404("There are no such trials.")
-    points = catalogue.pareto_fronts(catalogue.fittest_by_complexity(context), len(LAYERS))
+    fittest = fronts.fittest_by_complexity(context.pk, context.n_trials)
+    points = fronts.pareto_fronts(fittest, len(LAYERS))
     rules = Rule.objects.in_bulk({point.rule_id for point in points})
     figure = front_figure(
         points,
@@ -122,12 +123,12 @@ def page(request: HttpRequest, pk: int) -> HttpResponse:
     if found is None:
         raise Http404(f"There is no rule {pk}.")
     rule, notes = found
-    counts = catalogue.found_counts([rule.fingerprint], n_forms=catalogue.N_FORMS_OF_ONE)
+    counts = discoveries.found_counts([rule.fingerprint], n_forms=discoveries.N_FORMS_OF_ONE)
     n_runs, n_experiments = counts.get((rule.signature, rule.fingerprint), (0, 0))
     forms = Paginator(catalogue.forms(rule), N_FORMS).get_page(request.GET.get("forms"))
     evaluations = catalogue.evaluations_of(rule, N_CONTEXTS)
     number = _page_number(request)
-    discoveries, is_more = catalogue.discoveries(
+    found_in, is_more = discoveries.first_in_runs(
         rule, offset=(number - 1) * N_DISCOVERIES, limit=N_DISCOVERIES
     )
     learning_tasks = _tasks_of(rule)
@@ -152,9 +153,9 @@ def page(request: HttpRequest, pk: int) -> HttpResponse:
         "simplest": forms[0] if forms.number == 1 and forms else None,
         "relatives": catalogue.relatives(rule, N_RELATIVES),
         "n_runs": n_runs,
-        "is_lower_bound": forms.paginator.count > catalogue.N_FORMS_OF_ONE,
+        "is_lower_bound": forms.paginator.count > discoveries.N_FORMS_OF_ONE,
         "n_experiments": n_experiments,
-        "discoveries": discoveries,
+        "discoveries": found_in,
         "number": number,
         "is_more": is_more,
     }

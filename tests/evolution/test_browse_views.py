@@ -359,11 +359,11 @@ def test_the_catalogue_is_empty_at_first(ann):
 
 
 def test_the_front_holds_the_points_of_the_catalogue(ann, run):
-    from evolution import catalogue
+    from evolution import catalogue, fronts
     from simulations.learning_tasks import get_learning_task
 
     (context,) = catalogue.contexts(get_learning_task(NAME))
-    points = catalogue.pareto_fronts(catalogue.fittest_by_complexity(context), 3)
+    points = fronts.pareto_fronts(fronts.fittest_by_complexity(context.pk, context.n_trials), 3)
     answer = ann.get(addresses(run)["front"]).json()
     text = json.dumps(answer)
     for layer, name in enumerate(("Pareto front", "second front", "third front")):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from evolution import catalogue
+from evolution import catalogue, discoveries, fronts
 from evolution.catalogue import Criteria
 from evolution.models import Evaluation, EvaluationContext, Individual, Rule
 from evolution.models.rule import signature_text
@@ -241,12 +241,12 @@ def test_discoveries_are_the_first_individuals_of_each_run(history):
             (i.run.experiment_id, i.run.index + 1, i.index, i.birth_generation, i.fitness)
             for _, i in sorted(first.items(), reverse=True)
         ]
-        found, is_more = catalogue.discoveries(members[-1], offset=0, limit=3)
+        found, is_more = discoveries.first_in_runs(members[-1], offset=0, limit=3)
         assert [
             (d.experiment_id, d.run_number, d.index, d.generation, d.fitness) for d in found
         ] == expected[:3], fingerprint
         assert is_more == (len(expected) > 3)
-        rest, _ = catalogue.discoveries(members[0], offset=3, limit=3)
+        rest, _ = discoveries.first_in_runs(members[0], offset=3, limit=3)
         assert [d.index for d in rest] == [row[2] for row in expected[3:6]]
 
 
@@ -283,7 +283,7 @@ def brute_force(rows: list[tuple[int, int, float, str]], n_layers: int) -> set[t
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_fronts_are_those_of_brute_force(points, n_layers):
     rows = [(number, *point) for number, point in enumerate(points)]
-    found = catalogue.pareto_fronts(rows, n_layers)
+    found = fronts.pareto_fronts(rows, n_layers)
     assert len({point.rule_id for point in found}) == len(found)
     assert {(p.rule_id, p.complexity, p.fitness, p.layer) for p in found} == brute_force(
         rows, n_layers
@@ -298,15 +298,15 @@ def test_the_fronts_of_a_history_are_those_of_all_its_rows(contexts, django_asse
             if not e.reason and len(e.trials) >= context.n_trials
         ]
         with django_assert_max_num_queries(2):
-            fittest = catalogue.fittest_by_complexity(context)
-        found = catalogue.pareto_fronts(fittest, 3)
+            fittest = fronts.fittest_by_complexity(context.pk, context.n_trials)
+        found = fronts.pareto_fronts(fittest, 3)
         expected = brute_force(rows, 3)
         assert {(p.rule_id, p.complexity, p.layer) for p in found} == {
             (rule_id, complexity, layer) for rule_id, complexity, _, layer in expected
         }
         assert {point.layer for point in found} == {0, 1, 2}
     empty = catalogue.Context(10**6, 1, 1, "", ())
-    assert catalogue.fittest_by_complexity(empty) == []
+    assert fronts.fittest_by_complexity(empty.pk, empty.n_trials) == []
 
 
 def test_records_know_score_and_family(history):

@@ -17,10 +17,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from evolution import comparison, comparison_fronts
-from evolution.catalogue import pareto_fronts
 from evolution.comparison_plots.generations import stepped
 from evolution.enums import Action, ExperimentState
 from evolution.errors import ComparisonError
+from evolution.fronts import pareto_fronts
 from evolution.models import Evaluation, Experiment, Generation, LogEntry, Run
 from evolution.statistics import SteppedCurve, Target
 from simulations.learning_tasks import get_learning_task

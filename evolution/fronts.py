@@ -1,0 +1,98 @@
+"""Reads of rules in the plane of complexity and fitness: the fittest ones, and Pareto fronts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from django.db import connection
+
+from evolution.models import Evaluation, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+#: Rules of each complexity that a front is made of. The first front is exact; only a complexity
+#: with so many forms of the same few fittest classes could lack a point of a later one.
+_N_FITTEST = 40
+#: Parts of one compound statement, which SQLite allows 500 of.
+_MAX_COMPLEXITIES = 200
+
+
+@dataclass(frozen=True)
+class FrontPoint:
+    """A class of rules in the plane of complexity and fitness; ``layer`` 0 is the Pareto front."""
+
+    rule_id: int
+    complexity: int
+    fitness: float
+    layer: int = field(default=0)
+
+
+def fittest_by_complexity(context_id: int, n_trials: int) -> list[tuple[int, int, float, str]]:
+    """Return (rule, complexity, score, fingerprint) of the fittest rules of each complexity.
+
+    Only rules that were evaluated in at least ``n_trials`` trials of the context count.
+
+    Two statements: which complexities there are, and one seek in the index for each.
+    """
+    complexities = list(
+        Evaluation.objects.filter(context_id=context_id)
+        .order_by("complexity")
+        .values_list("complexity", flat=True)
+        .distinct()[:_MAX_COMPLEXITIES]
+    )
+    if not complexities:
+        return []
+    name = connection.ops.quote_name
+    part = f"""
+        SELECT * FROM (
+            SELECT rule_id, complexity, score FROM {name(Evaluation._meta.db_table)}
+            WHERE context_id = %s AND complexity = %s AND score IS NOT NULL
+            AND n_trials_done >= %s ORDER BY score DESC LIMIT %s
+        ) AS fittest
+    """  # noqa: S608
+    statement = f"""
+        SELECT part.rule_id, part.complexity, part.score, r.fingerprint
+        FROM ({" UNION ALL ".join([part] * len(complexities))}) AS part
+        JOIN {name(Rule._meta.db_table)} r ON r.id = part.rule_id
+    """  # noqa: S608
+    values: list[Any] = []
+    for complexity in complexities:
+        values += [context_id, complexity, n_trials, _N_FITTEST]
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return [tuple(row) for row in cursor.fetchall()]
+
+
+def pareto_fronts(rows: Iterable[tuple[int, int, float, str]], n_layers: int) -> list[FrontPoint]:
+    """Return the non-dominated classes of rules, then those without these, and so on.
+
+    A class counts with its simplest member. It is dominated by one that is not more complex
+    and not less fit, and better in one of both.
+
+    Parameters
+    ----------
+    rows : iterable of (int, int, float, str)
+        Rule, complexity, fitness and fingerprint.
+    n_layers : int
+        How many fronts.
+    """
+    simplest: dict[str, tuple[int, float, int]] = {}
+    for rule_id, complexity, fitness, fingerprint in rows:
+        known = simplest.get(fingerprint)
+        if known is None or (complexity, -fitness, rule_id) < (known[0], -known[1], known[2]):
+            simplest[fingerprint] = (complexity, fitness, rule_id)
+    left = sorted(simplest.values(), key=lambda item: (item[0], -item[1], item[2]))
+    points: list[FrontPoint] = []
+    for layer in range(n_layers):
+        dominated = []
+        best, best_complexity = float("-inf"), -1
+        for complexity, fitness, rule_id in left:
+            if fitness > best or (fitness == best and complexity == best_complexity):
+                best, best_complexity = fitness, complexity
+                points.append(FrontPoint(rule_id, complexity, fitness, layer))
+            else:
+                dominated.append((complexity, fitness, rule_id))
+        left = dominated
+    return points
