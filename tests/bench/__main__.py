@@ -14,6 +14,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,12 +41,26 @@ def machine_line() -> str:
     except (OSError, StopIteration):
         name = platform.processor() or platform.machine()
     return (
-        f"{name}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start; "
+        f"{name}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start, "
+        f"ten million steps of a loop in plain Python in {_loop_s():.2f} s; "
         f"Python {platform.python_version()}, "
         f"NEST {importlib.metadata.version('nest-simulator')}, "
         f"llvmlite {importlib.metadata.version('llvmlite')}; "
         f"{datetime.now(UTC):%d %B %Y}."
     )
+
+
+def _loop_s() -> float:
+    """Return what tells this machine from others: how long Python takes for a simple loop, in s."""
+
+    def seconds() -> float:
+        started = time.perf_counter()
+        total = 0
+        for step in range(10_000_000):
+            total += step
+        return time.perf_counter() - started
+
+    return min(seconds() for _ in range(3))
 
 
 def _number(value: float | None) -> str:
