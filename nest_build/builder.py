@@ -135,7 +135,7 @@ def _compile(compiler: str, report: Callable[[str], None]) -> None:
         lambda line: None,
     )
     remembered.write_text(configuration)
-    report("Compiling the NEST modules (about half a minute)")
+    report("Compiling the NEST modules (about a minute)")
     _run(
         [ninja, "-C", str(folder)],
         lambda line: report(line) if line.startswith("[") or "warning:" in line else None,
