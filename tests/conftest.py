@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from e2l_site.locations import PROJECT_ROOT
 from tests.broker import private_broker
 from tests.system_packages import find_chromium
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+def pytest_configure() -> None:
+    """Create the directory of static files, for want of which every process warns."""
+    (PROJECT_ROOT / "staticfiles").mkdir(exist_ok=True)
 
 
 @pytest.fixture(scope="session")
