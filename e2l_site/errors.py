@@ -39,11 +39,6 @@ def method_not_allowed(request: HttpRequest, response: HttpResponseNotAllowed) -
     return page
 
 
-def conflict(request: HttpRequest, message: str, back_url: str) -> HttpResponse:
-    """Answer a request that the present state of things does not permit."""
-    return render(request, "409.html", {"message": message, "back_url": back_url}, status=409)
-
-
 def gone(request: HttpRequest, message: str) -> HttpResponse:
     """Answer a request for something that existed once."""
     return render(request, "410.html", {"message": message}, status=410)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.urls import reverse
 
-from e2l_site.errors import conflict, method_not_allowed
+from e2l_site.errors import method_not_allowed
+from evolution.views.control import conflict
 from simulations.learning_tasks import UnknownLearningTask
 
 if TYPE_CHECKING:

@@ -270,7 +270,7 @@ def add_targets(
             group.target = Target(fitness, is_baseline=False)
         return
     best: dict[int, float] = {}
-    keys = [rule.key for rule in _baseline_rules(learning_task)]
+    keys = [rule.key for _, rule in learning_task.canonical_baselines]
     contexts = {group.experiment.context_id: group.experiment for group in groups}
     rows = Evaluation.objects.filter(
         context__in=[pk for pk in contexts if pk],
@@ -287,15 +287,6 @@ def add_targets(
             best[context_id] = max(value, best.get(context_id, -math.inf))
     for group in groups:
         group.target = statistics.target_of(group.experiment, best.get(group.experiment.context_id))
-
-
-def _baseline_rules(learning_task: LearningTask) -> list[Any]:
-    from nest_build.rules import PlasticityRule
-
-    return [
-        PlasticityRule.parse(learning_task.signature, baseline.expressions).canonical()
-        for baseline in learning_task.baselines
-    ]
 
 
 def times_to_target(groups: Sequence[Group], clock: Clock) -> list[Times | None]:

@@ -19,9 +19,10 @@ from evolution.models import EvaluationContext, Probe
 from evolution.models.evaluation import LEASE_S
 from evolution.services import watchdog, workers
 from evolution.services.couriers import queue_length, send_probe
+from evolution.services.evaluations import engine_version
 from evolution.services.simulator import MachineFault
 from nest_build.rules import PlasticityRule, RuleSyntaxError
-from simulations.evaluation import ENGINE_VERSION, evaluate_by_trial
+from simulations.evaluation import evaluate_by_trial
 from simulations.learning_tasks import Reason, UnknownLearningTask, get_learning_task
 from simulations.panels import panels_of
 
@@ -42,8 +43,9 @@ MAX_OPEN = 4
 N_HELD_OUT = 5
 #: A simulation whose worker was lost is begun again so many times in all.
 MAX_ATTEMPTS = 3
-# Distance of seeds, larger than any number of trials.
-_SEED_STRIDE = 100_003
+# Trial k of an evaluation has the seed of its context plus k: contexts whose seeds are so far from
+# each other share no trial, as no fitness is made of more.
+_SEED_DISTANCE = 1000
 _N_SENT_AGAIN = 8
 
 
@@ -118,13 +120,13 @@ def _question(
         )
     )
     seed = preset.validation_seed
-    while seed in used:
-        seed += _SEED_STRIDE
+    while any(abs(seed - other) < _SEED_DISTANCE for other in used):
+        seed += _SEED_DISTANCE
     return parameters, seed, N_HELD_OUT, 1 + len(learning_task.baselines)
 
 
 def _digest(*parts: Any) -> str:
-    text = json.dumps([*parts, ENGINE_VERSION], sort_keys=True)
+    text = json.dumps([*parts, engine_version()], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -221,10 +223,7 @@ def _validation(
     seed: int,
     own: QuerySet[Probe],
 ) -> dict[str, Any]:
-    baselines = [
-        PlasticityRule.parse(learning_task.signature, baseline.expressions)
-        for baseline in learning_task.baselines
-    ]
+    baselines = [baseline for _, baseline in learning_task.canonical_baselines]
     names = ["This rule", *(baseline.name for baseline in learning_task.baselines)]
     known: list[Evaluation] = []
     by_trial = evaluate_by_trial(

@@ -51,12 +51,7 @@ class ExperimentSetup:
 
     def baseline_rules(self) -> list[PlasticityRule]:
         """Return the rules of the literature that fitness values are compared with."""
-        signature = self.learning_task.signature
-        rules = {
-            rule.key: rule
-            for baseline in self.learning_task.baselines
-            for rule in [evaluations.canonical_rule(signature, tuple(baseline.expressions))]
-        }
+        rules = {rule.key: rule for _, rule in self.learning_task.canonical_baselines}
         return list(rules.values())
 
     def look_up_baseline(self) -> bool:

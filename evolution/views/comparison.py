@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import re
+import statistics
 from typing import TYPE_CHECKING, Any
 
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, QueryDict
 from django.shortcuts import render
-from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -18,7 +18,7 @@ from evolution.filters import ComparisonFilter
 from evolution.models import Experiment, Rule
 from evolution.plots import N_RUN_COLORS
 from evolution.views import comparison_words as words
-from evolution.views.presentation import error_label
+from evolution.views.presentation import fitness_axes, rule_address_template
 from simulations.learning_tasks import UnknownLearningTask
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class _View:
         values = self.form.cleaned_data
         self.groups = comparison.groups_of(*_choices(query))
         self.learning_task = _common_task(self.groups)
-        self.labels = _labels(self.learning_task)
+        self.labels = fitness_axes(self.learning_task) if self.learning_task else {}
         self.scale = values["scale"] or ("log" if "log" in self.labels else "linear")
         if self.learning_task and self.scale not in self.labels:
             raise ComparisonError(f"There is no scale “{self.scale}” for this learning task.")
@@ -147,7 +147,7 @@ def _fronts(view: _View) -> Plot:
         {pk: str(rule) for pk, rule in rules.items()},
         y_label=view.y_label,
         scale=view.scale,
-        address=reverse("evolution:rule", args=[0]).replace("0", "@rule"),
+        address=rule_address_template(),
     )
 
 
@@ -213,11 +213,8 @@ def _results(view: _View, query: QueryDict) -> dict[str, Any]:
 
 def _row(group: Group, times: Any, champions: dict[int, Any]) -> dict[str, Any]:
     best = group.best_run
-    finals = sorted(group.final_fitness)
-    middle = len(finals) // 2
-    median = None
-    if finals:
-        median = (finals[middle] + finals[~middle]) / 2
+    finals = group.final_fitness
+    median = statistics.median(finals) if finals else None
     return {
         "group": group,
         "color": group.place % N_RUN_COLORS,
@@ -307,15 +304,6 @@ def _common_task(groups: Sequence[Group]) -> LearningTask | None:
     except UnknownLearningTask as error:
         raise ComparisonError(str(error)) from None
     return tasks[0] if len({task.name for task in tasks}) == 1 else None
-
-
-def _labels(learning_task: LearningTask | None) -> dict[str, str]:
-    if learning_task is None:
-        return {}
-    labels = {"linear": learning_task.fitness_label}
-    if error := error_label(learning_task.fitness_label):
-        labels["log"] = error
-    return labels
 
 
 def _first_error(form: ComparisonFilter) -> str:

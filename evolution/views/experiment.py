@@ -153,9 +153,7 @@ def band(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _scale(request: HttpRequest, experiment: Experiment) -> tuple[str, str | None]:
     """Return the scale that an address asks for and the label of its axis, None if unknown."""
-    labels = {"linear": experiment.learning_task.fitness_label}
-    if error := presentation.error_label(labels["linear"]):
-        labels["log"] = error
+    labels = presentation.fitness_axes(experiment.learning_task)
     scale = request.GET.get("scale", "linear")
     return scale, labels.get(scale)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
@@ -16,6 +15,7 @@ from evolution.errors import ProbeRefused
 from evolution.models import Rule
 from evolution.models.rule import signature_text
 from evolution.services import notes, probes
+from evolution.views.control import conflict
 from evolution.views.lookup import rule_or_404
 from nest_build.rules import MAX_LENGTH, PlasticityRule, RuleSyntaxError, parse
 from simulations.learning_tasks import (
@@ -110,8 +110,7 @@ def _simulate(request: HttpRequest, record: Rule, task: LearningTask) -> HttpRes
             record, task, preset=preset, kind=ProbeKind.BEHAVIOUR, owner=request.user
         )
     except ProbeRefused as error:
-        messages.error(request, str(error))
-        return redirect(record)
+        return conflict(request, str(error), record.get_absolute_url())
     return redirect(f"{record.get_absolute_url()}#simulation-{probe.pk}")
 
 
@@ -156,8 +155,7 @@ def _checked(task: LearningTask, data: Any) -> dict[str, Any]:
         "known": list(known.order_by("complexity", "pk")[:N_KNOWN]),
         "literature": [
             baseline
-            for baseline in task.baselines
-            if PlasticityRule.parse(task.signature, baseline.expressions).canonical().fingerprint
-            == fingerprint
+            for baseline, same in task.canonical_baselines
+            if same.fingerprint == fingerprint
         ],
     }

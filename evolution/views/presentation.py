@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from django.urls import reverse
+
 from evolution import selectors, statistics
 from evolution.cgp.parameters import EvolutionParameters
 from evolution.enums import ExperimentState, StopReason
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from evolution.models import Evaluation, Experiment, Individual, LogEntry, Run
     from evolution.serializers import ExperimentMessage
+    from simulations.learning_tasks import LearningTask
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,20 @@ def error_label(fitness_label: str) -> str | None:
     return None if error == fitness_label else error
 
 
+def fitness_axes(learning_task: LearningTask) -> dict[str, str]:
+    """Return the labels of the fitness axis by scale: "linear" and, for an error, "log"."""
+    axes = {"linear": learning_task.fitness_label}
+    if error := error_label(learning_task.fitness_label):
+        axes["log"] = error
+    return axes
+
+
+def rule_address_template() -> str:
+    """Return the address of a rule's page with ``@rule``, a column of a figure, for its number."""
+    base, _, _ = reverse("evolution:rule", args=[0]).rpartition("0")
+    return f"{base}@rule/"
+
+
 def progress(message: ExperimentMessage) -> float:
     """Return the share of the experiment that is done, from 0 to 1; finished runs count in full."""
     shares = [
@@ -239,10 +256,10 @@ def known_rules(
             "name": baseline.name,
             "reference": baseline.reference,
             "mathml": known.mathml,
-            "key": known.canonical().key,
+            "key": canonical.key,
             "is_same": rule is not None and rule.is_positive_multiple_of(known),
         }
-        for baseline in learning_task.baselines
+        for baseline, canonical in learning_task.canonical_baselines
         for known in [PlasticityRule.parse(signature, baseline.expressions)]
     ]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from django.contrib import messages
+from typing import Any
+
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
@@ -14,6 +15,7 @@ from evolution.models import Probe
 from evolution.panel_plot import panel_figure
 from evolution.rule_shape import shape_panels
 from evolution.services import probes
+from evolution.views.control import conflict
 from evolution.views.lookup import rule_or_404
 from evolution.views.microscope import fitting_tasks, probe_context
 
@@ -30,8 +32,7 @@ def simulate(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         probe = probes.request_probe(rule, task, preset=preset, kind=kind, owner=request.user)
     except ProbeRefused as error:
-        messages.error(request, str(error))
-        return redirect(rule)
+        return conflict(request, str(error), rule.get_absolute_url())
     return redirect(f"{rule.get_absolute_url()}#simulation-{probe.pk}")
 
 
@@ -46,7 +47,11 @@ def part(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 def panel(request: HttpRequest, pk: int, index: int) -> HttpResponse:
     """Return one plot of a simulation for BokehJS."""
-    return _figure(_probe_or_404(pk).panels, index)
+    # Panels are large: the database takes out the one.
+    found = Probe.objects.filter(pk=pk).values_list(f"panels__{index}", flat=True).first()
+    if found is None:
+        raise Http404("There is no such plot.")
+    return _figure(found)
 
 
 @never_cache
@@ -55,19 +60,20 @@ def shape(request: HttpRequest, pk: int, index: int) -> HttpResponse:
     """Return one plot of a rule itself for BokehJS."""
     rule = rule_or_404(pk)
     tasks = fitting_tasks(rule)
-    return _figure(shape_panels(rule, tasks[0] if tasks else None), index)
-
-
-def _figure(panels: list[dict], index: int) -> HttpResponse:
-    from bokeh.embed import json_item
-
+    panels = shape_panels(rule, tasks[0] if tasks else None)
     if index >= len(panels):
         raise Http404("There is no such plot.")
-    return JsonResponse(json_item(panel_figure(panels[index])))
+    return _figure(panels[index])
+
+
+def _figure(panel: dict[str, Any]) -> HttpResponse:
+    from bokeh.embed import json_item
+
+    return JsonResponse(json_item(panel_figure(panel)))
 
 
 def _probe_or_404(pk: int) -> Probe:
     try:
-        return Probe.objects.select_related("rule", "owner").get(pk=pk)
+        return Probe.objects.defer("panels").get(pk=pk)
     except (Probe.DoesNotExist, OverflowError):
         raise Http404(f"There is no simulation {pk}.") from None

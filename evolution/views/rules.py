@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
-from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -19,7 +18,7 @@ from evolution.front_plot import LAYERS, front_figure
 from evolution.models import Experiment, Rule
 from evolution.models.rule import signature_text
 from evolution.views.microscope import microscope
-from evolution.views.presentation import error_label
+from evolution.views.presentation import error_label, fitness_axes, rule_address_template
 from nest_build.rules import PlasticityRule, RuleSyntaxError
 from simulations.learning_tasks import (
     LearningTask,
@@ -92,9 +91,7 @@ def front(request: HttpRequest) -> HttpResponse:
     from bokeh.embed import json_item
 
     learning_task = _chosen_task(request)
-    labels = {"linear": learning_task.fitness_label}
-    if error := error_label(learning_task.fitness_label):
-        labels["log"] = error
+    labels = fitness_axes(learning_task)
     scale = request.GET.get("scale", "linear")
     if scale not in labels:
         return JsonResponse({"error": f"There is no scale {scale!r} here."}, status=400)
@@ -110,7 +107,7 @@ def front(request: HttpRequest) -> HttpResponse:
         {pk: str(rule) for pk, rule in rules.items()},
         y_label=labels[scale],
         scale=scale,
-        address=reverse("evolution:rule", args=[0]).replace("0", "@rule"),
+        address=rule_address_template(),
     )
     return JsonResponse(json_item(figure))
 
@@ -267,8 +264,7 @@ def _known_rules(rule: Rule, learning_tasks: Iterable[LearningTask]) -> list[dic
     """Return the rules of the literature for the same learning tasks, and whether this is one."""
     known: dict[str, dict[str, Any]] = {}
     for learning_task in learning_tasks:
-        for baseline in learning_task.baselines:
-            other = PlasticityRule.parse(learning_task.signature, baseline.expressions).canonical()
+        for baseline, other in learning_task.canonical_baselines:
             known[other.key] = {
                 "name": baseline.name,
                 "reference": baseline.reference,

@@ -6,6 +6,7 @@ import enum
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -100,7 +101,7 @@ class LearningTask(ABC):
     """A scenario in which a plasticity rule is judged by simulation.
 
     One instance per learning task, registered in :mod:`simulations.learning_tasks`;
-    it holds no state.
+    it holds no state but what follows from these constants.
     """
 
     name: ClassVar[str]
@@ -147,6 +148,14 @@ class LearningTask(ABC):
         list of TrialResult
             One per rule, in order.
         """
+
+    @cached_property
+    def canonical_baselines(self) -> tuple[tuple[BaselineRule, PlasticityRule], ...]:
+        """Each baseline with its rule in the form that is simulated."""
+        return tuple(
+            (baseline, PlasticityRule.parse(self.signature, baseline.expressions).canonical())
+            for baseline in self.baselines
+        )
 
     @abstractmethod
     def estimate_seconds(self, parameters: TaskParameters, n_rules: int = 1) -> float:

@@ -13,6 +13,7 @@ from evolution.enums import Action, EvaluationState, ExperimentState, Outcome
 from evolution.models import Demand, Evaluation, Experiment, Individual, LogEntry, Rule, Worker
 from evolution.services import control, evaluations
 from tests.evolution.histories import add_typical_history, finish, make_experiment, make_rule
+from tests.evolution.html_forms import form_data
 
 if TYPE_CHECKING:
     from django.http import HttpResponse
@@ -252,26 +253,6 @@ def test_extensions_that_do_not_fit_are_told_at_the_field(ann, experiment, chang
 
 
 # --- copies ------------------------------------------------------------------------------------
-
-
-def form_data(html: str) -> dict[str, str | list[str]]:
-    """Return what a browser sends from the form as the page shows it."""
-    data: dict[str, str | list[str]] = {}
-    for tag in re.findall(r"<input[^>]*>", html):
-        attributes = dict(re.findall(r'(\w[\w-]*)="([^"]*)"', tag))
-        if attributes.get("type") == "checkbox":
-            if " checked" in tag:
-                data.setdefault(attributes["name"], []).append(attributes.get("value", "on"))
-        elif "name" in attributes:
-            data[attributes["name"]] = attributes.get("value", "")
-    data.update(re.findall(r'<textarea name="([^"]*)"[^>]*>\s*([^<]*)</textarea>', html))
-    for name, options in re.findall(
-        r'<select[^>]* ?name="([^"]+)"[^>]*>(.*?)</select>', html, re.S
-    ):
-        chosen = re.search(r'<option value="([^"]*)"[^>]* selected', options)
-        data[name] = chosen[1] if chosen else ""
-    data.pop("csrfmiddlewaretoken")
-    return data
 
 
 def test_a_copy_starts_from_the_original_and_keeps_the_edits(ann, experiment):

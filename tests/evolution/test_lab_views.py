@@ -82,6 +82,7 @@ def test_too_many_simulations_are_refused_with_a_message(ann: Client) -> None:
             {"in": f"{NAME}/demo", "kind": "behaviour"},
             follow=True,
         )
+    assert answer.status_code == 409
     assert "simulations are not finished yet" in text_of(answer)
     assert Probe.objects.count() == probes.MAX_OPEN
 

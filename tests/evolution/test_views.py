@@ -26,6 +26,7 @@ from tests.evolution.histories import (
     make_experiment,
     make_rule,
 )
+from tests.evolution.html_forms import form_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -155,25 +156,6 @@ def test_the_list_takes_the_same_few_queries_for_many_experiments(
 # --- the form ----------------------------------------------------------------------------------
 
 
-def _hidden_and_visible(html: str) -> dict[str, str | list[str]]:
-    """Return what a browser would send from the form as the page shows it."""
-    data: dict[str, str | list[str]] = {}
-    for tag in re.findall(r"<input[^>]*>", html):
-        attributes = dict(re.findall(r'(\w[\w-]*)="([^"]*)"', tag))
-        if attributes.get("type") == "checkbox":
-            if " checked" in tag:
-                data.setdefault(attributes["name"], []).append(attributes.get("value", "on"))
-        elif "name" in attributes:
-            data[attributes["name"]] = attributes.get("value", "")
-    for name, options in re.findall(
-        r'<select[^>]* ?name="([^"]+)"[^>]*>(.*?)</select>', html, re.S
-    ):
-        chosen = re.search(r'<option value="([^"]*)"[^>]* selected', options)
-        data[name] = chosen[1] if chosen else ""
-    data.pop("csrfmiddlewaretoken", None)
-    return data
-
-
 @pytest.fixture
 def queue(valkey) -> Iterator[Callable[[], list[str]]]:
     """Return a function that lists what the messages in the broker ask workers for."""
@@ -196,7 +178,7 @@ def queue(valkey) -> Iterator[Callable[[], list[str]]]:
 
 @pytest.fixture
 def demo(ann) -> dict[str, str | list[str]]:
-    return _hidden_and_visible(ann.get(NEW_DEMO).content.decode())
+    return form_data(ann.get(NEW_DEMO).content.decode())
 
 
 def test_the_form_offers_presets_units_help_bounds_and_an_estimate(ann):
@@ -213,7 +195,7 @@ def test_a_preset_fills_the_form(ann):
 
     for name, preset in get_learning_task("error-driven").presets.items():
         page = ann.get(f"/experiments/new/?task=error-driven&preset={name}")
-        data = _hidden_and_visible(page.content.decode())
+        data = form_data(page.content.decode())
         assert data["task-n_trials"] == str(preset.task_parameters.n_trials)
         assert data["seed"] == str(preset.seed)
 
@@ -464,9 +446,6 @@ def test_stop_of_an_ended_experiment_says_so_and_changes_nothing(ann, experiment
 
 
 def test_tokens_are_unique_per_page(ann):
-    tokens = {
-        _hidden_and_visible(ann.get(NEW_DEMO).content.decode())["submission_token"]
-        for _ in range(2)
-    }
+    tokens = {form_data(ann.get(NEW_DEMO).content.decode())["submission_token"] for _ in range(2)}
     assert len(tokens) == 2
     assert all(uuid.UUID(token) for token in tokens)

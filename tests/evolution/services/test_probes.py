@@ -49,16 +49,21 @@ def test_waiting_questions_of_a_person_are_bounded(django_user_model) -> None:
     ask(rule_of("v"), owner=bob)
 
 
-def test_validation_has_the_values_of_trials_that_nobody_has_used() -> None:
+@pytest.mark.parametrize("offset", [0, 4, -7])
+def test_validation_has_the_values_of_trials_that_nobody_has_used(offset: int) -> None:
+    """Trial k has the seed of its context plus k: seeds that differ a little share trials."""
     task = get_learning_task(NAME)
     preset = task.presets["demo"]
     EvaluationContext.objects.create(
-        digest="x", learning_task_name=NAME, task_parameters={}, seed=preset.validation_seed,
+        digest="x",
+        learning_task_name=NAME,
+        task_parameters={},
+        seed=preset.validation_seed + offset,
         engine_version="1",
-    )  # fmt: skip
+    )
     rule = rule_of("v*s")
     probe = ask(rule)
-    assert probe.seed != preset.validation_seed
+    assert abs(probe.seed - preset.validation_seed - offset) >= 1000
     assert probes.run_probe(probe.pk, worker="a")
     probe.refresh_from_db()
     assert (probe.state, probe.n_steps_done) == (ProbeState.FINISHED, probes.N_HELD_OUT)
