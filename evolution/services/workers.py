@@ -8,7 +8,7 @@ import os
 import platform
 import threading
 import uuid
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING
@@ -38,6 +38,8 @@ _DETAIL_LENGTH = 10_000
 # What the workers of this process do, also where the database could not be told: each sign of
 # life tells it again.
 _told: dict[str, dict[str, object]] = {}
+# What gives signs of life while this process waits.
+_presence = ExitStack()
 
 
 def own_name() -> str:
@@ -147,7 +149,8 @@ def report(name: str, *, is_busy: bool | None = None, experiment_id: int | None 
 
 
 def leave(name: str) -> None:
-    """Tell that a worker has gone."""
+    """Tell that a worker has gone, and give no sign of life after that."""
+    _presence.close()
     _told.pop(name, None)
     Worker.objects.filter(name=name).delete()
 
@@ -157,17 +160,11 @@ def rest(name: str) -> None:
     _beat_safely(lambda: report(name, is_busy=False))
 
 
-def stay() -> None:
-    """Tell that this worker process is there, now and as long as it lives."""
+def stay(interval_s: float = IDLE_PULSE_S) -> None:
+    """Tell that this worker process is there, now and as long as it lives or until it leaves."""
     name = own_name()
     rest(name)
-    thread = threading.Thread(
-        target=_pulsate,
-        args=(lambda: report(name), IDLE_PULSE_S, threading.Event()),
-        name="presence",
-        daemon=True,
-    )
-    thread.start()
+    _presence.enter_context(pulse(lambda: report(name), interval_s))
 
 
 @contextmanager

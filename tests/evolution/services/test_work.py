@@ -3,6 +3,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import threading
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -432,6 +433,18 @@ def test_workers_tell_what_they_do(make_experiment: MakeExperiment) -> None:
     assert not Worker.objects.idle().exists()
     assert Worker.objects.alive().exists()
     workers.leave(name)
+    assert not Worker.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_has_left_gives_no_sign_of_life() -> None:
+    workers.stay(interval_s=0.01)
+    first = Worker.objects.get(name=workers.own_name()).heard_at
+    give_up_at = time.monotonic() + 20
+    while Worker.objects.get().heard_at == first:
+        assert time.monotonic() < give_up_at
+    workers.leave(workers.own_name())
+    time.sleep(0.1)
     assert not Worker.objects.exists()
 
 
