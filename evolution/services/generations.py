@@ -22,6 +22,8 @@ from evolution.services.judgement import judge
 from nest_build.rules import PlasticityRule, RuleSyntaxError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from evolution.cgp.engine import Request, Selection
     from evolution.models import Evaluation
     from evolution.serializers import GenerationMessage
@@ -84,13 +86,40 @@ class _Pending:
     saved_s: float = 0.0
 
 
-def advance(setup: ExperimentSetup, run_id: int) -> Step:
+def advance(
+    setup: ExperimentSetup, run_id: int, in_hand: dict[int, RunInHand] | None = None
+) -> Step:
     """Take a run one step further if all that it has asked for is known.
 
     A step answers the engine, writes the generation if it is complete, and asks for what is
     needed next. Everything is prepared first and then written in one short transaction, which
     fails if somebody else has changed the run: it is never advanced twice and never half.
+
+    Parameters
+    ----------
+    in_hand : dict, optional
+        Runs by id as this worker has left them in earlier steps; kept up to date. They are not
+        read again: whether somebody else has changed one shows when it is written.
     """
+    in_hand = {} if in_hand is None else in_hand
+    run = in_hand.pop(run_id, None) or _take(setup, run_id)
+    if run is None:
+        return Step.OVER
+    try:
+        step = run.step()
+    except _Overtaken:
+        return Step.OVER
+    except IntegrityError:
+        # Two workers wrote the same generation: the second one was late.
+        if run.is_current():
+            raise
+        return Step.OVER
+    if step is not Step.OVER:
+        in_hand[run_id] = run
+    return step
+
+
+def _take(setup: ExperimentSetup, run_id: int) -> RunInHand | None:
     run = (
         Run.objects.running()
         .select_related("champion")
@@ -98,20 +127,12 @@ def advance(setup: ExperimentSetup, run_id: int) -> Step:
         .filter(pk=run_id)
         .first()
     )
-    if run is None:
-        return Step.OVER
-    try:
-        return _Advance(setup, run).step()
-    except _Overtaken:
-        return Step.OVER
-    except IntegrityError:
-        # Two workers wrote the same generation: the second one was late.
-        if Run.objects.filter(pk=run_id, version=run.version).exists():
-            raise
-        return Step.OVER
+    return None if run is None else RunInHand(setup, run)
 
 
-class _Advance:
+class RunInHand:
+    """A run between its steps, with its engine and what is known of its rules."""
+
     def __init__(self, setup: ExperimentSetup, run: Run) -> None:
         self._setup = setup
         self._run = run
@@ -121,6 +142,10 @@ class _Advance:
         self._known: dict[str, tuple[int, Evaluation | None]] = {}
         #: Rules of the individuals that are born, by key.
         self._rules: dict[str, PlasticityRule] = {}
+
+    def is_current(self) -> bool:
+        """Tell whether nobody else has changed the run."""
+        return Run.objects.filter(pk=self._run.pk, version=self._run.version).exists()
 
     def _load_engine(self) -> Engine:
         parameters = self._setup.evolution_parameters
@@ -137,6 +162,7 @@ class _Advance:
         setup, pending = self._setup, self._pending
         if pending.questions is None:
             return self._ask(selection=None)
+        self._rules = {}
         asked = [key for _, key in pending.questions if key is not None]
         self._look_up([*asked, *pending.born.values()])
         request = self._engine.ask()
@@ -305,6 +331,7 @@ class _Advance:
             run.last_progress_at = timezone.now()
             if not endings.save_run(run):
                 raise _Overtaken
+        run.version += 1
         return Step.ASKING if n_demands else Step.READY
 
     def _rules_of(self, request: Request) -> dict[str, PlasticityRule]:
@@ -484,10 +511,18 @@ class _Advance:
 
     # --- rules ---
 
-    def _look_up(self, keys: Any) -> None:
-        wanted = {key for key in keys if key is not None}
+    def _look_up(self, keys: Iterable[str | None]) -> None:
+        """Find out about rules of which more could be known by now."""
+        wanted = {key for key in keys if key is not None and not self._is_settled(key)}
         if wanted:
             self._known.update(evaluations.find_rules(self._signature, wanted, self._setup.context))
+
+    def _is_settled(self, key: str) -> bool:
+        # What failed may have been repeated since.
+        evaluation = self._evaluation(key)
+        return evaluation is not None and (
+            not evaluation.reason and evaluation.n_trials_done >= self._setup.n_trials
+        )
 
     def _evaluation(self, key: str) -> Evaluation | None:
         return self._known.get(key, (None, None))[1]

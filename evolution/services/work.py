@@ -23,7 +23,7 @@ from evolution.models import Experiment, Worker
 from evolution.models.evaluation import LEASE_S
 from evolution.services import claiming, closing, endings, watchdog, workers
 from evolution.services.claiming import MAX_ATTEMPTS, Claim, Claims, Result
-from evolution.services.generations import Step, advance
+from evolution.services.generations import RunInHand, Step, advance
 from evolution.services.setups import load_setup
 from evolution.services.simulator import MachineFault
 from evolution.services.workers import TRANSIENT_ERRORS
@@ -185,6 +185,7 @@ class _Slice:
         self._courier = courier
         self._name = name
         self._n_workers = _workers_per_experiment() if n_workers is None else n_workers
+        self._in_hand: dict[int, RunInHand] = {}
         #: When the trial that is simulated now is given up, by the monotonic clock.
         self._give_up_at = 0.0
 
@@ -212,9 +213,9 @@ class _Slice:
     def _advance(self, run_id: int, deadline: float) -> bool:
         """Advance a run as far as it goes; return whether it has moved."""
         try:
-            first = step = advance(self._setup, run_id)
+            first = step = advance(self._setup, run_id, self._in_hand)
             while step is Step.READY and time.monotonic() < deadline:
-                step = advance(self._setup, run_id)
+                step = advance(self._setup, run_id, self._in_hand)
         except TRANSIENT_ERRORS:
             raise
         except Exception as error:
