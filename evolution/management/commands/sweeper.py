@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import threading
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand
 from django.db import Error, connection
 
+from evolution.services import upkeep
+
 if TYPE_CHECKING:
     from argparse import ArgumentParser
+    from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +43,11 @@ class Command(BaseCommand):
         if not options["once"]:
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: is_over.set())
+        refreshed_at = -math.inf
         while True:
-            self._sweep()
+            is_due = time.monotonic() - refreshed_at >= upkeep.STATISTICS_INTERVAL_S
+            if self._safely(self._sweep) and is_due and self._safely(upkeep.refresh_statistics):
+                refreshed_at = time.monotonic()
             if options["once"] or is_over.wait(INTERVAL_S):
                 return
 
@@ -48,12 +56,17 @@ class Command(BaseCommand):
         from evolution.services.probes import send_again
         from evolution.services.workers import sweep
 
+        sweep(CeleryCourier())
+        send_again()
+
+    def _safely(self, act: Callable[[], None]) -> bool:
+        """Do something with a connection that works; return False if the database does not."""
         try:
-            sweep(CeleryCourier())
-            send_again()
+            act()
         except Error as error:
             logger.warning("The database does not answer: %s", error)
+            return False
         finally:
-            # Each sweep begins with a connection that works.
             with suppress(Error):
                 connection.close()
+        return True
