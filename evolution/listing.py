@@ -6,9 +6,10 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, TypedDict
 
 from django.contrib.auth import get_user_model
-from django.db.models import F, Max, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, F, Max, OuterRef, Q, QuerySet, Subquery, Sum
 
 from evolution import selectors
+from evolution.enums import ExperimentState
 from evolution.models import Experiment, Generation, Run
 
 if TYPE_CHECKING:
@@ -38,12 +39,22 @@ class Filters(TypedDict, total=False):
 def experiments_for_list(filters: Filters) -> QuerySet[Experiment]:
     """Return the experiments that fit, in order, with what a list shows, in one statement.
 
-    In addition to :func:`evolution.selectors.experiments_for_list` each has ``best_run_id``.
+    Each has ``best_run_id`` with its ``best_fitness``, ``best_rule_id`` and ``best_generation``
+    (how far it has come), and for its progress ``n_runs_finished`` and ``n_generations_of_others``
+    (sum over the other runs).
     """
     best = Run.objects.filter(experiment=OuterRef("pk"), champion_fitness__isnull=False).order_by(
         *selectors.BEST_FIRST
     )
-    found = selectors.experiments_for_list().annotate(best_run_id=Subquery(best.values("pk")[:1]))
+    is_finished = Q(runs__state=ExperimentState.FINISHED)
+    found = Experiment.objects.select_related("owner").annotate(
+        best_run_id=Subquery(best.values("pk")[:1]),
+        best_fitness=Subquery(best.values("champion_fitness")[:1]),
+        best_rule_id=Subquery(best.values("champion__rule")[:1]),
+        best_generation=Subquery(best.values("n_generations_done")[:1]),
+        n_runs_finished=Count("runs", filter=is_finished),
+        n_generations_of_others=Sum("runs__n_generations_done", filter=~is_finished, default=0),
+    )
     if filters.get("show") != "all":
         found = found.filter(archived_at__isnull=filters.get("show") != "archived")
     for name, field in (
@@ -56,6 +67,15 @@ def experiments_for_list(filters: Filters) -> QuerySet[Experiment]:
     if text := filters.get("q", "").strip():
         found = found.filter(_matches(text))
     return _ordered(found, filters.get("sort", ""))
+
+
+def progress(experiment: Experiment) -> float:
+    """Return the share of a listed experiment that is done, from 0 to 1."""
+    n_wanted = experiment.evolution_parameters["n_generations"]
+    n_others = experiment.n_runs - experiment.n_runs_finished
+    others = experiment.n_generations_of_others / max(1, n_others)
+    finished = [(True, n_wanted)] * experiment.n_runs_finished
+    return selectors.progress(n_wanted, [*finished, *[(False, others)] * n_others])
 
 
 def _matches(text: str) -> Q:

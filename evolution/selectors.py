@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.db.models import Case, Count, OuterRef, Q, QuerySet, Subquery, Sum, Value, When
+from django.db.models import Case, Q, QuerySet, Value, When
 from django.utils import timezone
 
 from evolution.enums import ExperimentState
@@ -26,8 +26,6 @@ BEST_FIRST = ("-champion_fitness", "improved_at_generation", "index")
 
 MAX_LOG_ENTRIES = 100
 
-_FINAL_STATES = [state for state in ExperimentState if state.is_final]
-
 
 def rule_message(rule: Rule) -> RuleMessage:
     """Return a rule for display."""
@@ -39,40 +37,21 @@ def rule_message(rule: Rule) -> RuleMessage:
     }
 
 
-def experiments_for_list() -> QuerySet[Experiment]:
-    """Return all experiments, newest first, with what the list shows, in one statement.
-
-    Each has ``best_fitness`` (of all runs) and ``best_rule_id``, ``n_generations_done`` (sum over
-    the runs) and ``n_runs_ended``; see :func:`progress`.
-    """
-    best = Run.objects.filter(experiment=OuterRef("pk"), champion_fitness__isnull=False).order_by(
-        *BEST_FIRST
-    )
-    return (
-        Experiment.objects.newest_first()
-        .select_related("owner")
-        .annotate(
-            best_fitness=Subquery(best.values("champion_fitness")[:1]),
-            best_rule_id=Subquery(best.values("champion__rule")[:1]),
-            n_generations_done=Sum("runs__n_generations_done", default=0),
-            n_runs_ended=Count("runs", filter=Q(runs__state__in=_FINAL_STATES)),
-        )
-    )
-
-
-def progress(experiment: Experiment, n_generations_done: int) -> float:
+def progress(n_wanted: int, n_done: Iterable[tuple[bool, int]]) -> float:
     """Return the share of an experiment that is done, from 0 to 1.
+
+    A run that has finished counts in full: it may have met its target early. What was stopped stays
+    where it was.
 
     Parameters
     ----------
-    experiment : Experiment
-    n_generations_done : int
-        Completed generations, summed over the runs.
+    n_wanted : int
+        Generations of each run.
+    n_done : iterable of (bool, int)
+        Of each run, whether it has finished, and how many generations it has completed.
     """
-    if ExperimentState(experiment.state).is_final:
-        return 1.0
-    wanted = experiment.n_runs * experiment.evolution_parameters["n_generations"]
-    return min(1.0, n_generations_done / wanted)
+    shares = [1.0 if is_finished else max(0, n) / n_wanted for is_finished, n in n_done]
+    return min(1.0, sum(shares) / len(shares)) if shares else 0.0
 
 
 def experiment_message(

@@ -130,7 +130,9 @@ class _History:
             rule = self._rule_of[question.index]
             answers[question.key] = -math.inf if rule is None else float(np.mean(_trials(rule)))
             n_cached += rule is not None and rule.key in self._asked
-        cached = {index for index, rule in self._rule_of.items() if rule and rule.key in self._asked}
+        cached = {
+            index for index, rule in self._rule_of.items() if rule and rule.key in self._asked
+        }
         self._asked.update(rule.key for rule in self._rule_of.values() if rule is not None)
         selection = self._engine.tell(answers)
         assert selection is not None

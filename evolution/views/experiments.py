@@ -59,7 +59,7 @@ def experiment_list(request: HttpRequest) -> HttpResponse:
             "task_title": _title(experiment, tasks),
             "best_rule": rules.get(experiment.best_rule_id),
             "sparkline": _sparkline(experiment, steps.get(experiment.best_run_id, [])),
-            "progress": _progress(experiment),
+            "progress": listing.progress(experiment),
         }
         for experiment in page
     ]
@@ -158,14 +158,8 @@ def _sparkline(experiment: Experiment, steps: list[tuple[int, float]]) -> dict[s
     """Return a small curve of the best run with its first and last fitness."""
     if len(steps) < 2:
         return None
-    # Of several runs nobody knows here how far the best one has come: the mean is close enough.
-    last = experiment.n_generations_done // experiment.n_runs
-    return {"points": sparkline(steps, last), "first": steps[0][1], "last": steps[-1][1]}
-
-
-def _progress(experiment: Experiment) -> float:
-    """Return the share that is done, from 0 to 1; what was stopped stays where it was."""
-    if experiment.state == ExperimentState.FINISHED:
-        return 1.0
-    wanted = experiment.n_runs * experiment.evolution_parameters["n_generations"]
-    return min(1.0, experiment.n_generations_done / wanted)
+    return {
+        "points": sparkline(steps, experiment.best_generation),
+        "first": steps[0][1],
+        "last": steps[-1][1],
+    }

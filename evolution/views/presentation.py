@@ -162,14 +162,11 @@ def rule_address_template() -> str:
 
 
 def progress(message: ExperimentMessage) -> float:
-    """Return the share of the experiment that is done, from 0 to 1; finished runs count in full."""
-    shares = [
-        1.0
-        if run["state"] == ExperimentState.FINISHED
-        else max(0, run["generation"]) / message["n_generations"]
-        for run in message["runs"]
-    ]
-    return min(1.0, sum(shares) / len(shares)) if shares else 0.0
+    """Return the share of the experiment that is done, from 0 to 1."""
+    return selectors.progress(
+        message["n_generations"],
+        ((run["state"] == ExperimentState.FINISHED, run["generation"]) for run in message["runs"]),
+    )
 
 
 def origin(champion: Individual | None, runs: Mapping[int, RunRow]) -> str:

@@ -9,7 +9,7 @@ from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from evolution import selectors
+from evolution import listing, selectors
 from evolution.enums import ExperimentState
 from evolution.models import Experiment, Run
 from evolution.services import control
@@ -145,18 +145,36 @@ def test_the_list_shows_state_progress_and_best_rule_in_one_statement(
 ) -> None:
     fresh = make_experiment(n_runs=2)
     with CaptureQueriesContext(connection) as queries:
-        rows = list(selectors.experiments_for_list())
+        rows = list(listing.experiments_for_list({}))
     assert len(queries) == 1
     assert rows == [fresh, finished]
     best = max(finished.runs.all(), key=lambda run: run.champion_fitness)
     assert rows[1].best_fitness == best.champion_fitness
     assert rows[1].best_rule_id == best.champion.rule_id
-    assert (rows[1].n_generations_done, rows[1].n_runs_ended) == (45, 3)
-    assert selectors.progress(rows[1], 45) == 1.0
+    assert rows[1].best_generation == best.n_generations_done
+    assert listing.progress(rows[1]) == 1.0
     assert (rows[0].best_fitness, rows[0].best_rule_id) == (None, None)
-    assert (rows[0].n_generations_done, rows[0].n_runs_ended) == (0, 0)
-    rows[0].state = ExperimentState.RUNNING
-    assert selectors.progress(rows[0], 6) == pytest.approx(6 / 24)
+    assert listing.progress(rows[0]) == 0.0
+
+
+def test_progress_is_the_same_on_the_list_and_on_the_page(
+    make_experiment: Callable[..., Experiment],
+) -> None:
+    """A run that has met its target counts in full, one that was stopped as far as it came."""
+    experiment = make_experiment(n_runs=3, n_generations=12)
+    done = (
+        (ExperimentState.FINISHED, 2),
+        (ExperimentState.STOPPED, 3),
+        (ExperimentState.RUNNING, 6),
+    )
+    for run, (state, n_generations) in zip(experiment.runs.order_by("index"), done, strict=True):
+        add_generations(run, [("u", -9.0)] * (n_generations + 1))
+        Run.objects.filter(pk=run.pk).update(state=state)
+    expected = (1 + 3 / 12 + 6 / 12) / 3
+    (row,) = listing.experiments_for_list({})
+    assert listing.progress(row) == pytest.approx(expected)
+    message = selectors.experiment_message(experiment)
+    assert presentation.progress(message) == pytest.approx(expected)
 
 
 def test_champion_is_the_fittest_of_all_runs(finished: Experiment) -> None:
@@ -176,7 +194,7 @@ def test_of_equally_fit_champions_the_earlier_find_counts(
     best = selectors.champion(experiment)
     assert best.run == second
     assert selectors.best_run(experiment.runs.all()) == second
-    row = selectors.experiments_for_list().get(pk=experiment.pk)
+    row = listing.experiments_for_list({}).get(pk=experiment.pk)
     assert row.best_rule_id == best.rule_id
     runs = presentation.run_rows(selectors.runs_of(experiment))
     message = selectors.experiment_message(experiment)
