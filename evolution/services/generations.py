@@ -139,6 +139,7 @@ class RunInHand:
         self._signature = setup.learning_task.signature
         self._engine = self._load_engine()
         self._pending = _Pending(**(run.pending or {}))
+        self._may_have_demands = run.pending is not None
         self._known: dict[str, tuple[int, Evaluation | None]] = {}
         #: Rules of the individuals that are born, by key.
         self._rules: dict[str, PlasticityRule] = {}
@@ -395,8 +396,9 @@ class RunInHand:
         new = evaluations.create_evaluations(setup.context, complexities)
         for rule_id, evaluation in new.items():
             ids[missing[rule_id]] = evaluation.pk
-        if run.pending is not None:
+        if self._may_have_demands:
             Demand.objects.filter(run=run).delete()
+        self._may_have_demands = bool(wants)
         Demand.objects.bulk_create(
             Demand(
                 experiment_id=setup.experiment_id,
