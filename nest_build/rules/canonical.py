@@ -40,11 +40,12 @@ def canonical(expression: Expression) -> Expression:
     """Canonical form of an expression; the expression itself if it cannot be simplified safely."""
     tree = expression.tree
     try:
+        basic = _build(tree)
         for _ in range(_MAX_PASSES):
-            simplified = to_tree(_build(tree))
-            if simplified == tree:
+            tree = to_tree(basic)
+            before, basic = basic, _build(tree)
+            if basic == before:
                 break
-            tree = simplified
         return make_expression(tree, expression.inputs)
     # SymEngine reports what it does not implement (0**x) as RuntimeError.
     except (NotRepresentableError, RuleSyntaxError, RuntimeError, OverflowError):
@@ -133,6 +134,7 @@ def _build(node: Node) -> se.Basic:
             return _power(left, right)
 
 
+@lru_cache(maxsize=4096)
 def _number(value: Fraction) -> se.Basic:
     return se.Rational(value.numerator, value.denominator)
 
@@ -153,6 +155,8 @@ def _multiply(left: se.Basic, right: se.Basic) -> se.Basic:
 
 
 def _scale(factor: Fraction, value: se.Basic) -> se.Basic:
+    if factor == 1:
+        return value
     number = _number(factor)
     if value.is_Add:
         return se.Add(*(number * term for term in value.args))

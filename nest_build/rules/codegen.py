@@ -8,7 +8,9 @@ part of exactly zero means a real number, which then follows the rules of real a
 (`nest_build.rules.reference` states them in full).
 
 The array function is written with vector types where every operation has a vector form, so that no
-optimizing pass has to run: a rule is compiled in about one millisecond.
+optimizing pass has to run, and with nothing that LLVM's fast instruction selection leaves to the
+slow one (constant vectors, shuffles, calls where none are needed): a rule is compiled in about one
+millisecond.
 """
 
 import struct
@@ -147,6 +149,8 @@ class _Body:
         self._condition = "i1" if element == "double" else f"<{VECTOR_WIDTH} x i1>"
         self._prefix = prefix
         self._known: dict[str, str] = {}
+        #: Lines that come before the loop: vectors of constants.
+        self.preamble: list[str] = []
 
     def value(self, node: Node, inputs: list[str]) -> _Value:
         """Emit the tree and name its value."""
@@ -179,7 +183,11 @@ class _Body:
         literal = f"0x{bits:016X}"
         if self.element == "double":
             return literal
-        return "<" + ", ".join([f"double {literal}"] * VECTOR_WIDTH) + ">"
+        name = f"%k_{bits:016X}"
+        if name not in self._known:
+            self._known[name] = name
+            self.preamble += _splat(name, literal)
+        return name
 
     def emit(self, operation: str) -> str:
         name = self._known.get(operation)
@@ -371,60 +379,84 @@ def _scalar_function(expression: Expression, make_body: type[_Body]) -> str:
 
 
 def _array_function(expression: Expression, uniform: set[int], make_body: type[_Body]) -> str:
-    """Whole vectors first where the rule has a vector form; the rest calls the scalar function."""
+    """Whole vectors first where the rule has a vector form, then the rest one by one."""
+    count = len(expression.inputs)
+    parameters = ["i64 %n", *(f"ptr %p_{index}" for index in range(count)), "ptr %out"]
+    head = [f"define void @{ARRAY_NAME}({', '.join(parameters)}) {{", "entry:"]
+    head += [f"  %u_{index} = load double, ptr %p_{index}, align 8" for index in sorted(uniform)]
+    values = [f"%{'u' if index in uniform else 'e_x'}_{index}" for index in range(count)]
+    if needs_scalar_arithmetic(expression.tree):
+        # Long code with calls: not twice.
+        arguments = ", ".join(f"double {value}" for value in values)
+        work = [f"  %e_value = call double @{SCALAR_NAME}({arguments})"]
+        loop = [*_elements(count, uniform, "0", "entry", work, "%e_value")]
+    else:
+        body = make_body("double", "t")
+        result = body.value(expression.tree, values).real
+        loop = [
+            *_vectors(expression, uniform, make_body),
+            *_elements(count, uniform, "%start", "rest", body.lines, result),
+        ]
+    return "\n".join((*head, *loop, "done:", "  ret void", "}"))
+
+
+def _vectors(expression: Expression, uniform: set[int], make_body: type[_Body]) -> list[str]:
+    """The loop over whole vectors; afterwards ``%start`` is the first element that is left."""
     count = len(expression.inputs)
     vector = f"<{VECTOR_WIDTH} x double>"
-    parameters = ["i64 %n", *(f"ptr %p_{index}" for index in range(count)), "ptr %out"]
-    lines = [f"define void @{ARRAY_NAME}({', '.join(parameters)}) {{", "entry:"]
-    lines += [f"  %u_{index} = load double, ptr %p_{index}, align 8" for index in sorted(uniform)]
-    start, source = "0", "entry"
-    if not needs_scalar_arithmetic(expression.tree):
-        start, source = "%start", "rest"
-        for index in sorted(uniform):
-            lines += [
-                f"  %u_{index}_first = insertelement {vector} undef, double %u_{index}, i64 0",
-                f"  %u_{index}_all = shufflevector {vector} %u_{index}_first, {vector} undef, "
-                f"<{VECTOR_WIDTH} x i32> zeroinitializer",
-            ]
-        body = make_body(vector, "v")
-        values = [f"%u_{i}_all" if i in uniform else f"%v_x_{i}" for i in range(count)]
-        result = body.value(expression.tree, values).real
+    body = make_body(vector, "v")
+    values = [f"%u_{i}_all" if i in uniform else f"%v_x_{i}" for i in range(count)]
+    result = body.value(expression.tree, values).real
+    splats = [line for i in sorted(uniform) for line in _splat(f"%u_{i}_all", f"%u_{i}")]
+    return [
+        *splats,
+        *body.preamble,
+        f"  %whole = and i64 %n, -{VECTOR_WIDTH}",
+        "  %has_whole = icmp sgt i64 %whole, 0",
+        "  br i1 %has_whole, label %vectors, label %rest",
+        "vectors:",
+        "  %v = phi i64 [ 0, %entry ], [ %v_next, %vectors ]",
+        *_loads(count, uniform, vector, "v"),
+        *body.lines,
+        "  %v_out = getelementptr double, ptr %out, i64 %v",
+        f"  store {vector} {result}, ptr %v_out, align 8",
+        f"  %v_next = add nuw nsw i64 %v, {VECTOR_WIDTH}",
+        "  %v_more = icmp slt i64 %v_next, %whole",
+        "  br i1 %v_more, label %vectors, label %rest",
+        "rest:",
+        "  %start = phi i64 [ 0, %entry ], [ %whole, %vectors ]",
+    ]
+
+
+def _elements(
+    count: int, uniform: set[int], start: str, source: str, work: list[str], result: str
+) -> list[str]:
+    """The loop over single elements from ``start`` on, entered from the block ``source``."""
+    return [
+        f"  %has_more = icmp slt i64 {start}, %n",
+        "  br i1 %has_more, label %elements, label %done",
+        "elements:",
+        f"  %e = phi i64 [ {start}, %{source} ], [ %e_next, %elements ]",
+        *_loads(count, uniform, "double", "e"),
+        *work,
+        "  %e_out = getelementptr double, ptr %out, i64 %e",
+        f"  store double {result}, ptr %e_out, align 8",
+        "  %e_next = add nuw nsw i64 %e, 1",
+        "  %e_more = icmp slt i64 %e_next, %n",
+        "  br i1 %e_more, label %elements, label %done",
+    ]
+
+
+def _splat(name: str, value: str) -> list[str]:
+    """Make a vector of equal elements, through memory."""
+    vector = f"<{VECTOR_WIDTH} x double>"
+    lines = [f"  {name}_at = alloca {vector}, align {8 * VECTOR_WIDTH}"]
+    for index in range(VECTOR_WIDTH):
         lines += [
-            f"  %whole = and i64 %n, -{VECTOR_WIDTH}",
-            "  %has_whole = icmp sgt i64 %whole, 0",
-            "  br i1 %has_whole, label %vectors, label %rest",
-            "vectors:",
-            "  %v = phi i64 [ 0, %entry ], [ %v_next, %vectors ]",
-            *_loads(count, uniform, vector, "v"),
-            *body.lines,
-            "  %v_out = getelementptr double, ptr %out, i64 %v",
-            f"  store {vector} {result}, ptr %v_out, align 8",
-            f"  %v_next = add nuw nsw i64 %v, {VECTOR_WIDTH}",
-            "  %v_more = icmp slt i64 %v_next, %whole",
-            "  br i1 %v_more, label %vectors, label %rest",
-            "rest:",
-            "  %start = phi i64 [ 0, %entry ], [ %whole, %vectors ]",
+            f"  {name}_{index} = getelementptr double, ptr {name}_at, i64 {index}",
+            f"  store double {value}, ptr {name}_{index}, align 8",
         ]
-    arguments = [f"double %{'u' if i in uniform else 'e_x'}_{i}" for i in range(count)]
-    return "\n".join(
-        (
-            *lines,
-            f"  %has_more = icmp slt i64 {start}, %n",
-            "  br i1 %has_more, label %elements, label %done",
-            "elements:",
-            f"  %e = phi i64 [ {start}, %{source} ], [ %e_next, %elements ]",
-            *_loads(count, uniform, "double", "e"),
-            f"  %e_value = call double @{SCALAR_NAME}({', '.join(arguments)})",
-            "  %e_out = getelementptr double, ptr %out, i64 %e",
-            "  store double %e_value, ptr %e_out, align 8",
-            "  %e_next = add nuw nsw i64 %e, 1",
-            "  %e_more = icmp slt i64 %e_next, %n",
-            "  br i1 %e_more, label %elements, label %done",
-            "done:",
-            "  ret void",
-            "}",
-        )
-    )
+    return [*lines, f"  {name} = load {vector}, ptr {name}_at, align {8 * VECTOR_WIDTH}"]
 
 
 def _loads(count: int, uniform: set[int], element: str, letter: str) -> list[str]:

@@ -5,10 +5,11 @@ with a positive term where it has one. A product has its number first, then sums
 other powers; negative powers are a denominator. Nothing depends on SymEngine's own order.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from functools import lru_cache, reduce
 from math import gcd, inf, isfinite, lcm
+from operator import mul
 from typing import NamedTuple
 
 import symengine as se
@@ -17,6 +18,7 @@ from nest_build.rules.tree import LARGEST_PLAIN_INTEGER, Binary, Input, Neg, Nod
 
 #: Fractions with a denominator up to here read better as a division (x/2) than as a decimal.
 _LARGEST_PLAIN_DENOMINATOR = 9
+_ONE = Fraction(1)
 
 
 class NotRepresentableError(ArithmeticError):
@@ -30,6 +32,8 @@ class _Term(NamedTuple):
     factors: tuple[se.Basic, ...]
 
 
+# Parts of one expression are looked at many times, and fractions are slow to make.
+@lru_cache(maxsize=4096)
 def to_fraction(number: se.Basic) -> Fraction:
     """Exact value of a number; doubles are read as the decimal they print as."""
     if isinstance(number, se.Integer):
@@ -42,6 +46,7 @@ def to_fraction(number: se.Basic) -> Fraction:
     raise NotRepresentableError
 
 
+@lru_cache(maxsize=1024)
 def content(total: se.Basic) -> Fraction:
     """Rational factor common to a sum's terms, with the sign of its first term in our order."""
     terms = _terms(total)
@@ -69,15 +74,16 @@ def _term(value: se.Basic) -> _Term:
     factors = value.args if value.is_Mul else (value,)
     numbers = [factor for factor in factors if isinstance(factor, se.Number)]
     others = [factor for factor in factors if not isinstance(factor, se.Number)]
-    coefficient = reduce(lambda product, n: product * to_fraction(n), numbers, Fraction(1))
+    coefficient = reduce(mul, map(to_fraction, numbers)) if numbers else _ONE
     return _Term(coefficient, tuple(sorted(others, key=_factor_key)))
 
 
-def _terms(total: se.Basic) -> list[_Term]:
-    return sorted(map(_term, total.args), key=_term_key)
+@lru_cache(maxsize=1024)
+def _terms(total: se.Basic) -> tuple[_Term, ...]:
+    return tuple(sorted(map(_term, total.args), key=_term_key))
 
 
-def _common(terms: list[_Term]) -> Fraction:
+def _common(terms: Sequence[_Term]) -> Fraction:
     """Largest positive number of which every coefficient is a whole multiple."""
     return Fraction(
         reduce(gcd, (term.coefficient.numerator for term in terms)),
@@ -89,10 +95,10 @@ def _common(terms: list[_Term]) -> Fraction:
 
 
 def _term_key(term: _Term) -> tuple:
-    degrees: dict[int, Fraction] = {}
+    degrees: dict[int, Fraction | int] = {}
     for factor in term.factors:
         for index, degree in _degrees(factor):
-            degrees[index] = degrees.get(index, Fraction(0)) + degree
+            degrees[index] = degrees.get(index, 0) + degree
     # The end mark sorts x_0*x_1 before x_0, and constants last.
     by_input = [(index, -degree) for index, degree in sorted(degrees.items())]
     return (*by_input, (inf, 0)), [_structure(factor) for factor in term.factors]
@@ -104,11 +110,13 @@ def _factor_key(factor: se.Basic) -> tuple:
 
 
 @lru_cache(maxsize=4096)
-def _degrees(factor: se.Basic) -> tuple[tuple[int, Fraction], ...]:
+def _degrees(factor: se.Basic) -> tuple[tuple[int, Fraction | int], ...]:
     """The inputs of a factor, each with its power where that is a number."""
-    power = Fraction(1)
+    power: Fraction | int = 1
     if factor.is_Pow and isinstance(factor.args[1], se.Number):
         power = to_fraction(factor.args[1])
+        if power.denominator == 1:
+            power = power.numerator
     return tuple((_index(symbol), power) for symbol in factor.free_symbols)
 
 
@@ -156,7 +164,7 @@ def _sum_tree(total: se.Basic) -> Node:
     return _joined(terms)
 
 
-def _joined(terms: list[_Term]) -> Node:
+def _joined(terms: Sequence[_Term]) -> Node:
     first = next((term for term in terms if term.coefficient > 0), terms[0])
     joined = _signed_tree(first)
     for term in terms:
