@@ -33,6 +33,7 @@
 #include "common_synapse_properties.h"
 #include "connection.h"
 #include "connector_model.h"
+#include "device_node.h"
 #include "event.h"
 #include "event_delivery_manager_impl.h"
 #include "exceptions.h"

@@ -54,7 +54,7 @@ SpikeEvent
 See also
 ++++++++
 
-spike_train_injector, spike_generator
+spike_train_conductor, spike_train_injector, spike_generator
 
 EndUserDocs */
 
@@ -67,6 +67,13 @@ public:
 
   void get_status( Dictionary& ) const override;
   void set_status( const Dictionary& ) override;
+
+  //! Steps at whose end spikes are emitted, ascending.
+  const std::vector< long >&
+  spike_steps() const
+  {
+    return spike_steps_;
+  }
 
 private:
   void

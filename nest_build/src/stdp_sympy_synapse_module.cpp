@@ -12,6 +12,7 @@
 
 #include "nest_headers.h"
 #include "rule_registry.h"
+#include "spike_train_conductor.h"
 #include "spike_train_source.h"
 #include "stdp_sympy_synapse.h"
 
@@ -24,6 +25,7 @@ public:
   void
   initialize() override
   {
+    register_spike_train_conductor( "spike_train_conductor" );
     register_spike_train_source( "spike_train_source" );
     register_stdp_sympy_synapse( "stdp_sympy_synapse" );
   }

@@ -62,8 +62,12 @@ class Simulation:
         self._sources = nest.Create(
             "spike_train_source",
             p.n_inputs,
-            [{"spike_times": steps * DT_MS} for steps in emission_steps(self._inputs)],
+            [
+                {"spike_times": steps * DT_MS, "frozen": True}
+                for steps in emission_steps(self._inputs)
+            ],
         )
+        nest.Create("spike_train_conductor", 1, {"sources": self._sources})
         self._neurons = nest.Create(
             "iaf_psc_delta",
             len(rules),

@@ -339,7 +339,9 @@ class CorrelationDrivenTask(LearningTask):
         n_slices = p.t_sim_ms / DELAY_MS
         n_spikes = p.n_inputs * p.input_rate_hz * 1e-3 * p.t_sim_ms
         per_rule = n_slices * 1e-7 + n_spikes * 9e-8 + p.n_inputs * 5e-6 + p.replay_ms * 2e-7
-        return 0.02 + n_spikes * 1.5e-7 + n_slices * (1e-6 + p.n_inputs * 2e-9) + n_rules * per_rule
+        return (
+            0.02 + n_spikes * 1.5e-7 + n_slices * (1e-6 + p.n_inputs * 7e-10) + n_rules * per_rule
+        )
 
 
 def _initial_potential_mv(seed: int) -> float:

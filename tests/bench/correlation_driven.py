@@ -3,9 +3,9 @@
 everything from drawing the inputs to the value is in it. Rules have the arithmetic of the paper's
 parameters, in which products with zero are zero. Compared with IEEE arithmetic, with the authors'
 code on one core of a comparable machine, and with a loop in C++ that does the same without NEST.
-What NEST adds: every source is asked for its spikes in each of 100 000 time slices, which all
-rules of a simulation share; the rest is the delivery of spikes, one by one, and the reading of
-weights."""
+What NEST adds: in each of 100 000 time slices it looks at every source to see that it is frozen
+(one device emits the spikes of all of them), which all rules of a simulation share; the rest is the
+delivery of spikes, one by one, and the reading of weights."""
 
 from __future__ import annotations
 

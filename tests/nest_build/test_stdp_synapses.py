@@ -587,6 +587,62 @@ def test_impossible_spike_times_are_refused(prepare_nest, times):
     assert source.spike_times == 5.0 or list(source.spike_times) == [5.0]
 
 
+# ------------------------------------------------------------------ the conductor of many sources
+
+CONDUCTOR = "spike_train_conductor"
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_frozen_sources_with_a_conductor_are_as_sources_that_are_awake(prepare_nest, n_threads):
+    """Bit for bit: weights of plastic synapses, and spikes of the neuron that sums the inputs."""
+    rng = np.random.default_rng(8)
+    trains = [np.sort(rng.integers(1, 4000, 40)) / 10.0 for _ in range(60)]
+    trains[7] = np.array([])
+
+    def simulate(is_conducted):
+        nest = prepare_nest(n_threads)
+        sources = nest.Create(
+            SOURCE, len(trains), [{"spike_times": t, "frozen": is_conducted} for t in trains]
+        )
+        if is_conducted:
+            conductor = nest.Create(CONDUCTOR, 1, {"sources": sources})
+            assert conductor.sources == sources
+        neurons = nest.Create("iaf_psc_delta", 2, {"V_th": 10.0, "E_L": 0.0, "V_reset": 0.0})
+        recorder = nest.Create("spike_recorder")
+        nest.Connect(neurons, recorder)
+        nest.CopyModel(
+            SYMPY, "plastic", {"expr_depress": "w*E", "expr_facilitate": "E", "Wmax": 9.0}
+        )
+        nest.Connect(
+            sources, neurons, syn_spec={"synapse_model": "plastic", "weight": 1.1, "delay": 1.3}
+        )
+        # Simulations may end within a slice of 13 steps; spikes may be changed between them.
+        for duration_ms in (0.1, 33.3, 66.6):
+            nest.Simulate(duration_ms)
+        sources[3].spike_times = [50.0, 150.0, 160.0]
+        nest.Simulate(300.0)
+        weights = nest.GetConnections(sources, neurons).get("weight")
+        return np.array(weights), np.sort(recorder.events["times"])
+
+    weights, spikes = simulate(is_conducted=False)
+    conducted_weights, conducted_spikes = simulate(is_conducted=True)
+    assert len(spikes) > 50
+    assert len(np.unique(weights)) > 50
+    np.testing.assert_array_equal(conducted_spikes, spikes)
+    np.testing.assert_array_equal(conducted_weights, weights)
+
+
+def test_a_conductor_wants_frozen_sources(prepare_nest):
+    nest = prepare_nest()
+    sources = nest.Create(SOURCE, 2, {"spike_times": [5.0], "frozen": True})
+    conductor = nest.Create(CONDUCTOR, 1, {"sources": sources})
+    with pytest.raises(nest.NESTError, match="spike_train_source"):
+        conductor.sources = nest.Create("parrot_neuron")
+    sources[1].frozen = False
+    with pytest.raises(nest.NESTError, match="must be frozen"):
+        nest.Simulate(10.0)
+
+
 # ------------------------------------------------------------------ without the rest of the project
 
 
