@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -18,6 +18,16 @@ Scale = Literal["log", "linear"]
 
 #: Colours of curves in the style sheet (``--run-0`` to ``--run-7``); runs take them in turn.
 N_RUN_COLORS = 8
+#: Improvements that the curves of a figure show together: beyond, each shows its largest steps.
+MAX_IMPROVEMENTS = 1200
+#: Columns of the curves' corners. The client adds the label of the run.
+CURVE_COLUMNS = ("run", "generation", "value", "fitness", "rule", "size")
+MARK_SIZE = 6
+_GAP = {
+    **dict.fromkeys(("run", "generation", "value", "fitness"), math.nan),
+    "rule": "",
+    "size": 0,
+}
 #: With more runs the legend would cover the curves; the table of runs names them all.
 MAX_LEGEND_ENTRIES = 10
 
@@ -62,7 +72,7 @@ def champion_figure(
         Median and quartiles over the runs. They are in the figure but not visible: the page
         shows them in place of the single curves.
     """
-    from bokeh.models import HoverTool
+    from bokeh.models import HoverTool, Legend, LegendItem
 
     is_log = scale == "log"
     plot = new_figure(
@@ -72,6 +82,7 @@ def champion_figure(
         y_range=(0.1, 10.0) if is_log else (-1.0, 1.0),
         scale=scale,
         columns={
+            "label": "run",
             "generation": "generation",
             "value": y_label,
             "rule": "rule",
@@ -80,15 +91,21 @@ def champion_figure(
             "high": f"other quartile of {y_label}",
         },
     )
-    lines = [
-        _add_curve(plot, curve, is_log=is_log, has_legend=len(curves) <= MAX_LEGEND_ENTRIES)
-        for curve in curves
+    n_each = max(2, MAX_IMPROVEMENTS // max(1, len(curves)))
+    curves = [largest_steps(curve, n_each, is_log=is_log) for curve in curves]
+    has_legend = len(curves) <= MAX_LEGEND_ENTRIES
+    groups = [[curve] for curve in curves] if has_legend else _by_color(curves)
+    renderers = [
+        renderer
+        for number, group in enumerate(groups)
+        for renderer in _curve_renderers(group, number, is_log=is_log, has_marks=has_legend)
     ]
+    plot.renderers.extend(renderers)
     plot.add_tools(
         HoverTool(
-            renderers=[renderer for pair in lines for renderer in pair],
+            renderers=renderers,
             tooltips=[
-                ("run", "$name"),
+                ("run", "@label"),
                 ("since generation", "@generation"),
                 ("fitness", "@fitness{0.0000 a}"),
                 ("rule", "@rule"),
@@ -98,13 +115,24 @@ def champion_figure(
     )
     if band is not None:
         _add_band(plot, band, is_log=is_log)
-    if curves and len(curves) <= MAX_LEGEND_ENTRIES:
-        plot.legend.location = "top_right" if is_log else "bottom_right"
-        plot.legend.click_policy = "hide"
-        plot.legend.background_fill_alpha = 0.8
-        plot.legend.label_text_font_size = "12px"
-        plot.legend.padding = 6
-        plot.legend.spacing = 0
+    if curves and has_legend:
+        plot.add_layout(
+            Legend(
+                items=[
+                    LegendItem(
+                        label=curve.label,
+                        renderers=[item for item in renderers if item.name == curve.label],
+                    )
+                    for curve in curves
+                ],
+                location="top_right" if is_log else "bottom_right",
+                click_policy="hide",
+                background_fill_alpha=0.8,
+                label_text_font_size="12px",
+                padding=6,
+                spacing=0,
+            )
+        )
     return plot
 
 
@@ -166,15 +194,33 @@ def step_columns(curve: ChampionCurve, *, is_log: bool) -> dict[str, list]:
     """Return the corners of a stepped curve, ending where the run has come to.
 
     ``value`` is what is drawn, ``fitness`` and ``rule`` are those on the way to the next corner.
+    ``size`` is that of a mark, which improvements have.
     """
-    columns: dict[str, list] = {"generation": [], "value": [], "fitness": [], "rule": []}
+    columns: dict[str, list] = {name: [] for name in CURVE_COLUMNS}
     ends = [generation for generation, _, _ in curve.improvements[1:]] + [curve.last_generation]
     for (start, fitness, rule), end in zip(curve.improvements, ends, strict=False):
+        columns["run"] += [curve.run] * 2
         columns["generation"] += [start, end]
         columns["value"] += [drawn_value(fitness, is_log=is_log)] * 2
         columns["fitness"] += [fitness] * 2
         columns["rule"] += [rule] * 2
+        columns["size"] += [MARK_SIZE, 0]
     return columns
+
+
+def largest_steps(curve: ChampionCurve, limit: int, *, is_log: bool) -> ChampionCurve:
+    """Return a curve with at most so many improvements: the first, the last and the largest."""
+    known = curve.improvements
+    if len(known) <= limit:
+        return curve
+    values = [drawn_value(fitness, is_log=is_log) for _, fitness, _ in known]
+    if is_log:
+        values = [math.log(value) if value > 0.0 else math.nan for value in values]
+    steps = [abs(after - before) for before, after in zip(values, values[1:-1], strict=False)]
+    # A step to where the logarithm is not defined is not the largest.
+    order = sorted(range(len(steps)), key=lambda i: -steps[i] if steps[i] >= 0.0 else 0.0)
+    kept = sorted({0, len(known) - 1, *(index + 1 for index in order[: limit - 2])})
+    return replace(curve, improvements=[known[index] for index in kept])
 
 
 def sparkline(steps: Sequence[tuple[int, float]], last_generation: int) -> str:
@@ -266,28 +312,44 @@ def _add_band(plot: figure, band: Band, *, is_log: bool) -> None:
     )
 
 
-def _add_curve(
-    plot: figure, curve: ChampionCurve, *, is_log: bool, has_legend: bool
-) -> list[GlyphRenderer]:
-    from bokeh.models import ColumnDataSource
+def _by_color(curves: Sequence[ChampionCurve]) -> list[list[ChampionCurve]]:
+    groups: dict[int, list[ChampionCurve]] = {}
+    for curve in curves:
+        groups.setdefault(curve.color, []).append(curve)
+    return list(groups.values())
 
-    steps = ColumnDataSource(step_columns(curve, is_log=is_log), name=f"run-{curve.run}")
-    marks = ColumnDataSource(
-        {
-            "generation": [generation for generation, _, _ in curve.improvements],
-            "value": [drawn_value(fitness, is_log=is_log) for _, fitness, _ in curve.improvements],
-            "fitness": [fitness for _, fitness, _ in curve.improvements],
-            "rule": [rule for _, _, rule in curve.improvements],
-        },
-        name=f"improvements-{curve.run}",
-        # The curve has the same values: the CSV file leaves these out.
-        tags=["marks"],
+
+def _curve_renderers(
+    curves: Sequence[ChampionCurve], number: int, *, is_log: bool, has_marks: bool
+) -> list[GlyphRenderer]:
+    """Draw curves of one colour from one source, which names them by its tags.
+
+    A gap is between two of them. Bokeh takes a millisecond for each model, and a line has three, so
+    that a source and a line for each of a hundred runs would take seconds.
+    """
+    from bokeh.models import CDSView, ColumnDataSource, GlyphRenderer, Line, Scatter
+
+    columns: dict[str, list] = {name: [] for name in CURVE_COLUMNS}
+    for curve in curves:
+        own = step_columns(curve, is_log=is_log)
+        for name, values in columns.items():
+            if values and own[name]:
+                values.append(_GAP[name])
+            values += own[name]
+    source = ColumnDataSource(
+        columns,
+        name=f"curves-{number}",
+        tags=[[curve.run, curve.label] for curve in curves],
     )
+    name = curves[0].label if len(curves) == 1 else f"runs in colour {number + 1}"
     # The client finds the colour of a glyph by its tag.
-    common = {"x": "generation", "y": "value", "name": curve.label, "tags": [curve.color]}
-    if has_legend:
-        common["legend_label"] = curve.label
+    tags = [curves[0].color]
+    glyphs = [Line(x="generation", y="value", line_width=2, line_join="round", tags=tags)]
+    if has_marks:
+        glyphs.append(
+            Scatter(x="generation", y="value", size={"field": "size"}, line_width=0, tags=tags)
+        )
+    view = CDSView()
     return [
-        plot.line(source=steps, line_width=2, line_join="round", **common),
-        plot.scatter(source=marks, size=6, line_width=0, **common),
+        GlyphRenderer(data_source=source, glyph=glyph, view=view, name=name) for glyph in glyphs
     ]

@@ -11,21 +11,50 @@
   let isLog = false;
   let waiting = []; // rows that came while the figure was being loaded
   let loads = 0;
-
-  const source = (name) => figure.document?.get_model_by_name(name);
-  const steps = (run) => source(`run-${run}`);
+  let curves = new Map(); // by run
 
   // --- data ---
 
+  const COLUMNS = ["run", "generation", "value", "fitness", "rule", "size"];
+  const GAP = { run: NaN, generation: NaN, value: NaN, fitness: NaN, rule: "", size: 0 };
+  const MARK_SIZE = 6;
+  const emptyColumns = () => Object.fromEntries(COLUMNS.map((name) => [name, []]));
+
+  // A source holds the curves of one or several runs, which its tags name, with gaps between them.
+  function readCurves() {
+    curves = new Map();
+    const sources = new Set(figure.renderers.map((renderer) => renderer.data_source));
+    for (const source of sources) {
+      if (!source.name?.startsWith("curves-")) continue;
+      for (const [run, label] of source.tags) {
+        curves.set(run, { source, label, data: emptyColumns() });
+      }
+      for (const [row, run] of [...source.data.run].entries()) {
+        const curve = curves.get(run);
+        if (curve) for (const name of COLUMNS) curve.data[name].push(source.data[name][row]);
+      }
+      write(source); // with labels
+    }
+  }
+
+  function write(source) {
+    const joined = emptyColumns();
+    for (const [run] of source.tags) {
+      const { data } = curves.get(run);
+      const hasGap = joined.run.length > 0 && data.run.length > 0;
+      for (const name of COLUMNS) {
+        if (hasGap) joined[name].push(GAP[name]);
+        joined[name] = joined[name].concat(data[name]);
+      }
+    }
+    joined.label = joined.run.map((run) => curves.get(run)?.label ?? "");
+    source.data = joined;
+  }
+
   // A curve holds the corners of its steps and, as its last point, where it has come to: a long
-  // history stays as small as the number of its improvements.
+  // history stays as small as the number of its improvements. Returns whether it has changed.
   function extend(run, rows) {
-    const line = steps(run);
-    const dots = source(`improvements-${run}`);
-    if (!line) return;
-    const columns = ["generation", "value", "fitness", "rule"];
-    const data = Object.fromEntries(columns.map((name) => [name, [...line.data[name]]]));
-    const marks = Object.fromEntries(columns.map((name) => [name, []]));
+    const { data } = curves.get(run);
     let isChanged = false;
     for (const row of rows) {
       const end = data.generation.length - 1;
@@ -34,18 +63,16 @@
       if (end >= 0) data.generation[end] = row.generation;
       if (end >= 0 && data.fitness[end] === row.fitness) continue;
       const point = {
+        run,
         generation: row.generation,
         value: isLog ? (row.fitness < 0 ? -row.fitness : NaN) : row.fitness,
         fitness: row.fitness,
         rule: row.rule ? row.rule.text.join(" ; ") : (data.rule[end] ?? ""),
+        size: MARK_SIZE,
       };
-      for (const name of columns) {
-        data[name].push(point[name], point[name]);
-        marks[name].push(point[name]);
-      }
+      for (const name of COLUMNS) data[name].push(point[name], name === "size" ? 0 : point[name]);
     }
-    if (isChanged) line.data = data;
-    if (marks.generation.length) dots.stream(marks);
+    return isChanged;
   }
 
   function accept(rows) {
@@ -53,7 +80,11 @@
       waiting.push(...rows);
       return;
     }
-    for (const [run, ofRun] of Map.groupBy(rows, (row) => row.run)) extend(run, ofRun);
+    const changed = new Set();
+    for (const [run, ofRun] of Map.groupBy(rows, (row) => row.run)) {
+      if (curves.has(run) && extend(run, ofRun)) changed.add(curves.get(run).source);
+    }
+    for (const source of changed) write(source);
     follow();
   }
 
@@ -61,9 +92,9 @@
 
   // Evolution starts with rules that are worse by orders of magnitude. The range leaves out the
   // worst part of the curves' time, unless all of it takes little more room.
-  function interestingRange(curves) {
+  function interestingRange() {
     const pieces = [];
-    for (const { generation, value } of curves) {
+    for (const { generation, value } of Array.from(curves.values(), ({ data }) => data)) {
       for (let i = 0; i + 1 < value.length; i += 1) {
         const at = isLog ? Math.log10(value[i]) : value[i];
         if (Number.isFinite(at)) pieces.push([at, generation[i + 1] - generation[i] + 0.5]);
@@ -90,17 +121,14 @@
   }
 
   function follow() {
-    const curves = figure.renderers
-      .map((renderer) => renderer.data_source)
-      .filter((model) => model.name.startsWith("run-"))
-      .map((model) => model.data);
     const { x_range: x, y_range: y } = figure;
     if (!x.have_updated_interactively) {
-      const last = Math.max(10, ...curves.map(({ generation }) => generation.at(-1) ?? 0));
+      const ends = Array.from(curves.values(), ({ data }) => data.generation.at(-1) ?? 0);
+      const last = Math.max(10, ...ends);
       x.setv({ start: -0.01 * last, end: 1.03 * last });
     }
     if (!y.have_updated_interactively) {
-      const range = interestingRange(curves);
+      const range = interestingRange();
       if (range) y.setv({ start: range[0], end: range[1] });
     }
   }
@@ -143,6 +171,7 @@
         follow();
       });
     });
+    readCurves();
     paint();
     const rows = waiting;
     waiting = [];
@@ -182,7 +211,7 @@
   document.addEventListener("e2l:generations", (event) => accept(event.detail));
   document.addEventListener("e2l:experiment", ({ detail }) => {
     // An extension adds runs: they need curves of their own.
-    if (figure && detail.runs.some(({ run }) => !steps(run))) start(container.dataset.ready);
+    if (figure && detail.runs.some(({ run }) => !curves.has(run))) start(container.dataset.ready);
   });
   document.addEventListener("e2l:theme", paint);
   start(chosen());

@@ -7,7 +7,13 @@ import math
 
 import pytest
 
-from evolution.plots import MAX_LEGEND_ENTRIES, ChampionCurve, champion_figure, step_columns
+from evolution.plots import (
+    MAX_LEGEND_ENTRIES,
+    ChampionCurve,
+    champion_figure,
+    largest_steps,
+    step_columns,
+)
 
 CURVE = ChampionCurve(
     run=7,
@@ -60,17 +66,72 @@ def test_the_figure_is_json_for_bokehjs_with_a_curve_per_run(scale, label):
     assert figure.xaxis.axis_label == "generation"
     assert figure.legend[0].items[0].label.value == "Run 1, seed 5"
     text = json.dumps(json_item(figure))
-    assert '"run-7"' in text
-    assert '"improvements-7"' in text
+    assert '"curves-0"' in text
     # Content-Security-Policy without unsafe-eval: nothing that BokehJS would have to evaluate.
     assert "CustomJS" not in text
 
 
-def test_many_runs_have_no_legend():
-    curves = [
-        ChampionCurve(run, f"Run {run}", 0, ((0, -1.0, "u"),), 5)
-        for run in range(MAX_LEGEND_ENTRIES + 1)
+def _runs(count: int, n_improvements: int = 1) -> list[ChampionCurve]:
+    improvements = tuple((5 * i, -1000.0 / 2**i, f"{i}*u") for i in range(n_improvements))
+    return [
+        ChampionCurve(run, f"Run {run}", run % 8, improvements, 5 * n_improvements)
+        for run in range(count)
     ]
-    assert champion_figure(curves, y_label="error", scale="log").legend == []
-    few = curves[:MAX_LEGEND_ENTRIES]
-    assert len(champion_figure(few, y_label="error", scale="log").legend[0].items) == len(few)
+
+
+def _corners(figure, run: int) -> list[tuple[float, float]]:
+    """Return what is drawn of a run: its points, which no gap may part."""
+    found = []
+    for source in {renderer.data_source for renderer in figure.renderers}:
+        rows = [row for row, name in enumerate(source.data["run"]) if name == run]
+        assert rows == list(range(rows[0], rows[-1] + 1)) if rows else True
+        columns = source.data["generation"], source.data["value"]
+        found += [tuple(column[row] for column in columns) for row in rows]
+    return found
+
+
+@pytest.mark.parametrize("count", [1, MAX_LEGEND_ENTRIES, MAX_LEGEND_ENTRIES + 1, 100])
+def test_every_run_is_drawn_with_legend_or_without(count: int) -> None:
+    curves = _runs(count, n_improvements=3)
+    figure = champion_figure(curves, y_label="error", scale="log")
+    for curve in curves:
+        columns = step_columns(curve, is_log=True)
+        expected = list(zip(columns["generation"], columns["value"], strict=True))
+        assert _corners(figure, curve.run) == expected
+    names = [item.label.value for legend in figure.legend for item in legend.items]
+    assert names == ([curve.label for curve in curves] if count <= MAX_LEGEND_ENTRIES else [])
+    told = [tuple(tag) for item in figure.renderers for tag in item.data_source.tags]
+    assert set(told) == {(curve.run, curve.label) for curve in curves}
+
+
+def test_a_gap_parts_the_curves_of_one_colour() -> None:
+    figure = champion_figure(_runs(20), y_label="error", scale="log")
+    for renderer in figure.renderers:
+        runs = renderer.data_source.data["run"]
+        parts = [(a, b) for a, b in zip(runs, runs[1:], strict=False) if a != b]
+        assert all(math.isnan(a) or math.isnan(b) for a, b in parts)
+        assert sum(map(math.isnan, runs)) == len(renderer.data_source.tags) - 1
+
+
+def test_many_improvements_are_thinned_to_the_largest_steps() -> None:
+    """Small steps go; the ends and the steps that an eye sees stay exact."""
+    improvements = [(i, -100.0 + 0.001 * i, "u") for i in range(5000)]
+    improvements[3000:] = [(i, -1.0 + 0.0001 * (i - 3000), "v") for i in range(3000, 5000)]
+    curve = ChampionCurve(1, "Run 1", 0, improvements, 6000)
+    thin = largest_steps(curve, 10, is_log=True)
+    assert len(thin.improvements) == 10
+    assert thin.improvements[0] == improvements[0]
+    assert thin.improvements[-1] == improvements[-1]
+    assert improvements[3000] in thin.improvements
+    assert set(thin.improvements) <= set(improvements)
+    assert largest_steps(curve, 5000, is_log=True) == curve
+
+
+def test_a_figure_of_a_hundred_long_runs_is_small() -> None:
+    from bokeh.embed import json_item
+
+    rule = "(v - u)*s*(v + u)/(v**2 + u*s)"
+    improvements = [(i, -1000.0 / 1.01**i, rule) for i in range(500)]
+    curves = [ChampionCurve(run, f"Run {run}", run % 8, improvements, 2000) for run in range(100)]
+    item = json_item(champion_figure(curves, y_label="error", scale="log"))
+    assert len(json.dumps(item)) < 300_000
