@@ -127,7 +127,9 @@ def _addresses(draw: random.Random) -> dict[str, Callable[[], str]]:
     texts = list(Rule.objects.filter(pk__in=rules).values_list("expressions", flat=True))
 
     def of(name: str, *args: object, **query: object) -> str:
-        return reverse(f"evolution:{name}", args=args) + (f"?{urlencode(query)}" if query else "")
+        return reverse(f"evolution:{name}", args=args) + (
+            f"?{urlencode(query, doseq=True)}" if query else ""
+        )
 
     def run() -> Any:
         return draw.choice(runs)
@@ -153,6 +155,7 @@ def _addresses(draw: random.Random) -> dict[str, Callable[[], str]]:
     (branch,) = experiment.learning_task.signature.branches
     sorts = [name for name, _ in RuleFilter.SORTS]
     all_runs = {"experiment": experiment.pk}
+    each_run = {"run": [f"{experiment.pk}-{run.number}" for run in runs]}
     return {
         "list of experiments": lambda: of("experiments", sort=draw.choice(["", "name", "best"])),
         "form of a new experiment": lambda: of("new-experiment"),
@@ -182,21 +185,26 @@ def _addresses(draw: random.Random) -> dict[str, Callable[[], str]]:
         "rule lab, check": lambda: of(
             "lab-check", task="error-driven", **{f"expression-{branch}": draw.choice(texts)[0]}
         ),
-        "compare 100 runs": lambda: of("compare", **all_runs),
-        "compare 100 runs, plot of bands": lambda: of("compare-figure", "fitness", **all_runs),
-        "compare 100 runs, plot of curves": lambda: of(
-            "compare-figure", "fitness", view="curves", **all_runs
+        "compare 100 runs as a group": lambda: of("compare", **all_runs),
+        "compare 100 runs as a group, plot of bands": lambda: of(
+            "compare-figure", "fitness", **all_runs
         ),
-        "compare 100 runs, final fitness": lambda: of("compare-figure", "finals", **all_runs),
-        "compare 100 runs, times": lambda: of("compare-figure", "times", **all_runs),
-        "compare 100 runs, fronts": lambda: of("compare-figure", "fronts", **all_runs),
+        "compare 100 runs one by one": lambda: of("compare", **each_run),
+        "compare 100 runs one by one, plot of curves": lambda: of(
+            "compare-figure", "fitness", view="curves", **each_run
+        ),
+        "compare 100 runs one by one, final fitness": lambda: of(
+            "compare-figure", "finals", **each_run
+        ),
+        "compare 100 runs one by one, times": lambda: of("compare-figure", "times", **each_run),
+        "compare 100 runs one by one, fronts": lambda: of("compare-figure", "fronts", **each_run),
     }
 
 
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "e2l_site.settings")
     os.environ.setdefault("E2L_ALLOWED_HOSTS", "localhost")
-    import django
+    # Sets up the process as that of the web server is.
+    import e2l_site.asgi  # noqa: F401
 
-    django.setup()
     json.dump(_measure(), sys.stdout)
