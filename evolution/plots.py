@@ -28,7 +28,8 @@ _GAP = {
     "rule": "",
     "size": 0,
 }
-#: With more runs the legend would cover the curves; the table of runs names them all.
+#: With more runs the legend would cover the curves, and marks each other; the table of runs names
+#: them all.
 MAX_LEGEND_ENTRIES = 10
 
 
@@ -344,7 +345,8 @@ def _curve_renderers(
     name = curves[0].label if len(curves) == 1 else f"runs in colour {number + 1}"
     # The client finds the colour of a glyph by its tag.
     tags = [curves[0].color]
-    glyphs = [Line(x="generation", y="value", line_width=2, line_join="round", tags=tags)]
+    look = {"line_width": 2} if has_marks else {"line_width": 1.5, "line_alpha": 0.7}
+    glyphs = [Line(x="generation", y="value", line_join="round", tags=tags, **look)]
     if has_marks:
         glyphs.append(
             Scatter(x="generation", y="value", size={"field": "size"}, line_width=0, tags=tags)

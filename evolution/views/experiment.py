@@ -15,7 +15,7 @@ from django.views.decorators.http import require_safe
 from evolution import selectors
 from evolution.enums import ExperimentState, StopReason
 from evolution.forms import ExtensionForm, LabelsForm
-from evolution.plots import band_columns, champion_figure, without_gaps
+from evolution.plots import MAX_LEGEND_ENTRIES, band_columns, champion_figure, without_gaps
 from evolution.services import control
 from evolution.views import presentation
 from evolution.views.lookup import experiment_or_404
@@ -63,6 +63,7 @@ def page(request: HttpRequest, pk: int) -> HttpResponse:
         "improvements_limit": N_IMPROVEMENTS,
         "has_error_scale": bool(presentation.error_label(learning_task.fitness_label)),
         "plot_summary": presentation.summary(message, runs),
+        "has_marks": len(runs) <= MAX_LEGEND_ENTRIES,
         "parameter_groups": presentation.parameter_groups(experiment),
         "seeds": presentation.seeds(experiment),
         "labels_form": LabelsForm.for_experiment(experiment),
