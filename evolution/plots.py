@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -217,7 +218,7 @@ def largest_steps(curve: ChampionCurve, limit: int, *, is_log: bool) -> Champion
     values = [drawn_value(fitness, is_log=is_log) for _, fitness, _ in known]
     if is_log:
         values = [math.log(value) if value > 0.0 else math.nan for value in values]
-    steps = [abs(after - before) for before, after in zip(values, values[1:-1], strict=False)]
+    steps = [abs(after - before) for before, after in pairwise(values[:-1])]
     # A step to where the logarithm is not defined is not the largest.
     order = sorted(range(len(steps)), key=lambda i: -steps[i] if steps[i] >= 0.0 else 0.0)
     kept = sorted({0, len(known) - 1, *(index + 1 for index in order[: limit - 2])})
@@ -336,7 +337,7 @@ def _curve_renderers(
         for name, values in columns.items():
             if values and own[name]:
                 values.append(_GAP[name])
-            values += own[name]
+            values.extend(own[name])
     source = ColumnDataSource(
         columns,
         name=f"curves-{number}",

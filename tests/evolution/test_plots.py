@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import pairwise
 
 import pytest
 
@@ -108,7 +109,7 @@ def test_a_gap_parts_the_curves_of_one_colour() -> None:
     figure = champion_figure(_runs(20), y_label="error", scale="log")
     for renderer in figure.renderers:
         runs = renderer.data_source.data["run"]
-        parts = [(a, b) for a, b in zip(runs, runs[1:], strict=False) if a != b]
+        parts = [(a, b) for a, b in pairwise(runs) if a != b]
         assert all(math.isnan(a) or math.isnan(b) for a, b in parts)
         assert sum(map(math.isnan, runs)) == len(renderer.data_source.tags) - 1
 

@@ -376,10 +376,11 @@ def test_the_plot_is_complete_and_small(ann, experiment):
         if model["name"] == "ColumnDataSource"
     }
     runs = list(experiment.runs.order_by("index"))
-    steps = sources[f"run-{runs[0].pk}"]
+    steps = sources["curves-0"]
+    assert set(steps["run"]) == {runs[0].pk}
     assert steps["generation"] == [0, 5, 5, 10, 10, 15, 15, 19]
     assert steps["value"] == [-fitness for _, fitness in TYPICAL for _ in range(2)]
-    assert sources[f"run-{runs[1].pk}"]["generation"] == []
+    assert sources["curves-1"]["generation"] == []
 
 
 def _models(item: object) -> list[dict]:
