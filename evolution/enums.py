@@ -19,11 +19,13 @@ class ExperimentState(TextChoices):
     FINISHED = "finished", "finished"
     STOPPED = "stopped", "stopped"
     FAILED = "failed", "failed"
+    #: Of experiments only: results of the literature, which cannot be changed.
+    PUBLISHED = "published", "published"
 
     @property
     def is_final(self) -> bool:
         """True where nothing happens any more unless a person asks for it."""
-        return self in {self.FINISHED, self.STOPPED, self.FAILED}
+        return self in {self.FINISHED, self.STOPPED, self.FAILED, self.PUBLISHED}
 
     @classmethod
     def of_runs(cls, states: Iterable[str]) -> ExperimentState:

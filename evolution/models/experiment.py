@@ -83,6 +83,12 @@ class Experiment(models.Model):
     tags = WordsField(default=list, blank=True, help_text="Words to find it by.")
     notes = models.TextField(blank=True)
     provenance = models.JSONField(default=dict)
+    published = models.JSONField(
+        null=True,
+        editable=False,
+        help_text="Of results of the literature: the authors' parameters, and values of held-out "
+        "trials by the number of the run.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)

@@ -79,7 +79,7 @@
     if (message.type === "generations") {
       message.data.forEach(accept);
     } else if (message.type === "experiment") {
-      isOver = ["finished", "stopped", "failed"].includes(message.data.state);
+      isOver = ["finished", "stopped", "failed", "published"].includes(message.data.state);
       emit("e2l:experiment", message.data);
       // Pushed, not asked for: make sure of the last generations before saying goodbye.
       if (isOver && !isAsking) hello();

@@ -13,7 +13,7 @@
   const readRows = () =>
     new Map([...body.querySelectorAll("tr[data-run]")].map((row) => [Number(row.dataset.run), row]));
   let rows = readRows();
-  const isFinal = (state) => ["finished", "stopped", "failed"].includes(state);
+  const isFinal = (state) => ["finished", "stopped", "failed", "published"].includes(state);
 
   let state = status.dataset.state;
   let elapsed = read(status.dataset.elapsed);
