@@ -1,7 +1,5 @@
 """The ASGI application: pages over HTTP, live updates over WebSockets."""
 
-import gc
-import importlib
 import os
 import warnings
 
@@ -18,10 +16,3 @@ from channels.routing import ProtocolTypeRouter  # noqa: E402
 from e2l_site.routing import websocket_application  # noqa: E402
 
 application = ProtocolTypeRouter({"http": http_application, "websocket": websocket_application})
-
-# Views import these when they are first asked. What is loaded by now stays: the garbage collector
-# would look through all of it in the middle of an answer, for a tenth of a second.
-for _name in ("bokeh.embed", "bokeh.plotting", "evolution.urls"):
-    importlib.import_module(_name)
-gc.collect()
-gc.freeze()

@@ -84,7 +84,6 @@ def champion_figure(
         y_range=(0.1, 10.0) if is_log else (-1.0, 1.0),
         scale=scale,
         columns={
-            "label": "run",
             "generation": "generation",
             "value": y_label,
             "rule": "rule",

@@ -18,7 +18,7 @@ from evolution.filters import ComparisonFilter
 from evolution.models import Experiment, Rule
 from evolution.plots import N_RUN_COLORS
 from evolution.views import comparison_words as words
-from evolution.views.presentation import fitness_axes, rule_address_template
+from evolution.views.presentation import figure_response, fitness_axes, rule_address_template
 from simulations.learning_tasks import UnknownLearningTask
 
 if TYPE_CHECKING:
@@ -107,8 +107,6 @@ def page(request: HttpRequest) -> HttpResponse:
 @require_safe
 def figure(request: HttpRequest, name: str) -> HttpResponse:
     """Return one of the figures of a comparison for BokehJS."""
-    from bokeh.embed import json_item
-
     if name not in _FIGURES:
         raise Http404(f"There is no figure {name!r}.")
     try:
@@ -117,7 +115,7 @@ def figure(request: HttpRequest, name: str) -> HttpResponse:
         return JsonResponse({"error": str(error)}, status=404 if error.is_missing else 400)
     if not view.is_comparable:
         return JsonResponse({"error": words.DIFFERENT_TASKS}, status=400)
-    return JsonResponse(json_item(_FIGURES[name](view)))
+    return figure_response(_FIGURES[name](view))
 
 
 # --- figures ------------------------------------------------------------------------------------

@@ -121,8 +121,6 @@ def records(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 def plot(request: HttpRequest, pk: int) -> HttpResponse:
     """Return the plot of the champions' fitness for BokehJS."""
-    from bokeh.embed import json_item
-
     experiment = experiment_or_404(pk)
     scale, y_label = _scale(request, experiment)
     if y_label is None:
@@ -135,7 +133,7 @@ def plot(request: HttpRequest, pk: int) -> HttpResponse:
         scale=scale,
         band=presentation.band(curves, runs) if len(curves) > 1 else None,
     )
-    return JsonResponse(json_item(figure))
+    return presentation.figure_response(figure)
 
 
 @never_cache

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
+from django.http import JsonResponse
 from django.urls import reverse
 
 from evolution import selectors, statistics
@@ -19,7 +21,9 @@ from evolution.templatetags.evolution_format import fitness as format_fitness
 from simulations.learning_tasks import get_learning_task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from bokeh.models import Plot
 
     from evolution.models import Evaluation, Experiment, Individual, LogEntry, Run
     from evolution.serializers import ExperimentMessage
@@ -159,6 +163,22 @@ def rule_address_template() -> str:
     """Return the address of a rule's page with ``@rule``, a column of a figure, for its number."""
     base, _, _ = reverse("evolution:rule", args=[0]).rpartition("0")
     return f"{base}@rule/"
+
+
+def figure_response(figure: Plot) -> JsonResponse:
+    """Return a figure for BokehJS."""
+    return JsonResponse(_figure_writer()(figure))
+
+
+@cache
+def _figure_writer() -> Callable[[Plot], dict[str, Any]]:
+    from bokeh.embed import json_item
+
+    # Bokeh is loaded by now, and stays: the garbage collector would look through all of it in the
+    # middle of an answer, for a tenth of a second.
+    gc.collect()
+    gc.freeze()
+    return json_item
 
 
 def progress(message: ExperimentMessage) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
@@ -18,6 +18,7 @@ from evolution.services import probes
 from evolution.views.control import conflict
 from evolution.views.lookup import rule_or_404
 from evolution.views.microscope import fitting_tasks, probe_context
+from evolution.views.presentation import figure_response
 
 
 @require_POST
@@ -67,9 +68,7 @@ def shape(request: HttpRequest, pk: int, index: int) -> HttpResponse:
 
 
 def _figure(panel: dict[str, Any]) -> HttpResponse:
-    from bokeh.embed import json_item
-
-    return JsonResponse(json_item(panel_figure(panel)))
+    return figure_response(panel_figure(panel))
 
 
 def _probe_or_404(pk: int) -> Probe:

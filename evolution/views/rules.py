@@ -18,7 +18,12 @@ from evolution.front_plot import LAYERS, front_figure
 from evolution.models import Experiment, Rule
 from evolution.models.rule import signature_text
 from evolution.views.microscope import microscope
-from evolution.views.presentation import error_label, fitness_axes, rule_address_template
+from evolution.views.presentation import (
+    error_label,
+    figure_response,
+    fitness_axes,
+    rule_address_template,
+)
 from nest_build.rules import PlasticityRule, RuleSyntaxError
 from simulations.learning_tasks import (
     LearningTask,
@@ -88,8 +93,6 @@ def rule_list(request: HttpRequest) -> HttpResponse:
 @require_safe
 def front(request: HttpRequest) -> HttpResponse:
     """Return the plot of complexity against fitness in one context for BokehJS."""
-    from bokeh.embed import json_item
-
     learning_task = _chosen_task(request)
     labels = fitness_axes(learning_task)
     scale = request.GET.get("scale", "linear")
@@ -109,7 +112,7 @@ def front(request: HttpRequest) -> HttpResponse:
         scale=scale,
         address=rule_address_template(),
     )
-    return JsonResponse(json_item(figure))
+    return figure_response(figure)
 
 
 @never_cache

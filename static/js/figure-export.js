@@ -86,7 +86,7 @@
         const cells = columns.map((column) => data[column]?.[row] ?? "");
         // What is not a number is a gap between curves.
         if (cells.some((cell) => Number.isNaN(cell))) continue;
-        lines.push([series, ...cells]);
+        lines.push([data.label?.[row] ?? series, ...cells]);
       }
     }
     return lines.map((cells) => cells.map(quoted).join(",")).join("\r\n") + "\r\n";

