@@ -1,11 +1,34 @@
-"""A rule as the text of programs: a NumPy function, and a short PyNEST script."""
+"""A rule as the text of programs: functions in NumPy and C++, and a short PyNEST script.
+
+The functions follow the language of rules in double precision, also where a power of a negative
+number leaves the reals, of which the language takes the real part. At singular points (0/0,
+infinity times zero) each has the rules of its own library.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nest_build.rules import parse
+from nest_build.rules.tree import (
+    POWER,
+    PRODUCT,
+    SIGN,
+    Binary,
+    Input,
+    Neg,
+    Number,
+    integer_exponent,
+    number_text,
+    precedence,
+    walk,
+)
+
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from evolution.models import Rule
+    from nest_build.rules.tree import Node
 
 _SPIKES = 'source = nest.Create("spike_train_injector", 1, {"spike_times": [10.0, 20.0, 30.0]})'
 
@@ -59,18 +82,83 @@ _SCRIPTS = {
 
 def numpy_function(rule: Rule) -> str:
     """Return the text of a Python function over NumPy arrays, one value per branch."""
-    arguments = ", ".join(rule.input_names)
-    lines = ["import numpy as np", "", "", f"def plasticity_rule({arguments}):"]
-    # Numbers of arrays: the language divides by zero as IEEE says, integers of Python do not.
     names = ", ".join(rule.input_names)
-    values = ", ".join(f"np.asarray({name}, float)" for name in rule.input_names)
-    lines.append(f"    {names} = {values}")
-    lines += [
-        f"    {branch} = {text}"
-        for branch, text in zip(rule.branch_names, rule.expressions, strict=True)
+    is_complex = any(map(_may_leave_reals, _trees(rule)))
+    # Numbers of arrays: the language divides by zero as IEEE says, integers of Python do not.
+    kind = "complex" if is_complex else "float"
+    values = ", ".join(f"np.asarray({name}, {kind})" for name in rule.input_names)
+    lines = [
+        "import numpy as np",
+        "",
+        "",
+        f"def plasticity_rule({names}):",
+        f"    {names} = {values}",
     ]
+    for branch, text in zip(rule.branch_names, rule.expressions, strict=True):
+        lines.append(f"    {branch} = {f'np.real({text})' if is_complex else text}")
     lines.append(f"    return {', '.join(rule.branch_names)}")
     return "\n".join(lines) + "\n"
+
+
+def cpp_function(rule: Rule) -> str:
+    """Return a C++ function for each branch, without other headers than those of the standard."""
+    trees = _trees(rule)
+    is_complex = any(map(_may_leave_reals, trees))
+    parts = ["#include <complex>\n" if is_complex else "#include <cmath>\n"]
+    for branch, tree in zip(rule.branch_names, trees, strict=True):
+        parameters = ", ".join(f"double {name}" for name in rule.input_names)
+        value = _cpp(tree, rule.input_names, _cpp_number)
+        lines = [f"double {branch}( {parameters} )", "{"]
+        if _may_leave_reals(tree):
+            names = {f"{name}_": name for name in rule.input_names}
+            value = _cpp(tree, list(names), _cpp_complex_number)
+            lines += [
+                f"  const std::complex< double > {own}( {name} );" for own, name in names.items()
+            ]
+            value = f"std::real( {value} )"
+        parts.append("\n".join([*lines, f"  return {value};", "}", ""]))
+    return "\n".join(parts)
+
+
+def _trees(rule: Rule) -> list[Node]:
+    return [parse(text, rule.input_names).tree for text in rule.expressions]
+
+
+def _may_leave_reals(tree: Node) -> bool:
+    return any(
+        isinstance(node, Binary) and node.operator == "**" and integer_exponent(node.right) is None
+        for node in walk(tree)
+    )
+
+
+def _cpp(node: Node, names: Sequence[str], number: Callable[[float], str]) -> str:
+    """Return an expression in C++, with constants as ``number`` writes them."""
+
+    def inner(child: Node, least: int) -> str:
+        text = _cpp(child, names, number)
+        return f"( {text} )" if precedence(child) < least else text
+
+    if isinstance(node, Number):
+        return number(node.value)
+    if isinstance(node, Input):
+        return names[node.index]
+    if isinstance(node, Neg):
+        return f"-{inner(node.operand, POWER)}"
+    if node.operator == "**":
+        return f"std::pow( {inner(node.left, 0)}, {inner(node.right, 0)} )"
+    own = precedence(node)
+    right = inner(node.right, SIGN + 1 if own == PRODUCT else PRODUCT)
+    right = f"( {right} )" if right.startswith("-") else right
+    return f"{inner(node.left, own)} {node.operator} {right}"
+
+
+def _cpp_number(value: float) -> str:
+    text = number_text(value)
+    return text if "." in text or "e" in text else f"{text}.0"
+
+
+def _cpp_complex_number(value: float) -> str:
+    return f"std::complex< double >( {_cpp_number(value)} )"
 
 
 def pynest_script(rule: Rule) -> str | None:
