@@ -102,7 +102,20 @@ class _Calls:
         {1, 2},
         ValueError,
     ],
-    ids=repr,
+    ids=[
+        "eval",
+        "getattr",
+        "ndarray",
+        "dtype of objects",
+        "path",
+        "nested call",
+        "array of objects",
+        "array of texts",
+        "datetime",
+        "complex",
+        "set",
+        "class",
+    ],
 )
 def test_everything_else_is_refused_and_never_called(tmp_path, capsys, value) -> None:
     if value == {1, 2}:
