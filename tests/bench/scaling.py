@@ -1,7 +1,8 @@
 """How the work of an experiment scales with its workers, with rules that are judged without NEST
-and take as long as real simulations: what one and two workers (prefork, a private broker) take for
-the same experiment with trials of 1 s; and how busy 200 workers are (threads of a few processes, a
-PostgreSQL of their own, trials of several seconds), by the time of their simulations."""
+and take as long as real simulations: what one and two workers (prefork, a private broker) take
+for the same experiment with trials of 1 s; and how busy 200 workers are with 200 runs (threads
+of a few processes, a PostgreSQL of their own, trials of several seconds), by the time of their
+simulations."""
 
 from __future__ import annotations
 
@@ -85,7 +86,8 @@ def _many_workers() -> tuple[float, float]:
         stack.enter_context(site.sweeper())
         time.sleep(15)
         for seed in range(4):
-            _launch(site, "--runs", "25", "--generations", "10000", delay_ms=8000, seed=1000 * seed)
+            # As many runs as workers: a run waits for the last of its rules before it has new ones.
+            _launch(site, "--runs", "50", "--generations", "10000", delay_ms=8000, seed=1000 * seed)
         time.sleep(30)
         statements_before = _statements(site)
         seconds_per_s, elapsed_s = _measure(site)
