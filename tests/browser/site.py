@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from e2l_site.locations import PROJECT_ROOT
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CHROMIUM_ARGUMENTS = (
     "--no-sandbox",
@@ -61,8 +60,22 @@ class Site:
         }
         site = cls({**inherited, **own}, port, data_directory)
         site.manage("migrate", "--verbosity", "0")
-        site.manage("collectstatic", "--noinput", "--verbosity", "0")
+        site._collect_static_once()
         return site
+
+    def _collect_static_once(self) -> None:
+        """Collect static files, once for all processes of a test run.
+
+        All share the directory, and what one collects another one's server may be reading.
+        """
+        run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+        path = Path(tempfile.gettempdir()) / f"e2l-static-{run}"
+        with path.open("a+") as stamp:
+            fcntl.flock(stamp, fcntl.LOCK_EX)
+            stamp.seek(0)
+            if not stamp.read():
+                self.manage("collectstatic", "--noinput", "--verbosity", "0")
+                stamp.write("collected")
 
     @property
     def url(self) -> str:
