@@ -104,18 +104,18 @@ def cpp_function(rule: Rule) -> str:
     """Return a C++ function for each branch, without other headers than those of the standard."""
     trees = _trees(rule)
     is_complex = any(map(_may_leave_reals, trees))
-    parts = ["#include <complex>\n" if is_complex else "#include <cmath>\n"]
+    parts = ["#include <cmath>\n" + ("#include <complex>\n" if is_complex else "")]
     for branch, tree in zip(rule.branch_names, trees, strict=True):
         parameters = ", ".join(f"double {name}" for name in rule.input_names)
-        value = _cpp(tree, rule.input_names, _cpp_number)
         lines = [f"double {branch}( {parameters} )", "{"]
-        if _may_leave_reals(tree):
+        if not _may_leave_reals(tree):
+            value = _cpp(tree, rule.input_names, _cpp_number)
+        else:
             names = {f"{name}_": name for name in rule.input_names}
-            value = _cpp(tree, list(names), _cpp_complex_number)
+            value = f"std::real( {_cpp(tree, list(names), _cpp_complex_number)} )"
             lines += [
                 f"  const std::complex< double > {own}( {name} );" for own, name in names.items()
             ]
-            value = f"std::real( {value} )"
         parts.append("\n".join([*lines, f"  return {value};", "}", ""]))
     return "\n".join(parts)
 

@@ -71,9 +71,10 @@ class PublishedRun:
 
 @dataclass(frozen=True)
 class PublishedTask:
-    """All runs of a learning task, in the order of their numbers."""
+    """All runs of one folder, in the order of their numbers."""
 
     learning_task_name: str
+    folder_name: str
     parameters: dict[str, Any]
     runs: tuple[PublishedRun, ...]
     problems: list[Problem] = field(default_factory=list)
@@ -81,7 +82,8 @@ class PublishedTask:
     @property
     def digest(self) -> str:
         """Name of the content: the same runs have the same one."""
-        return hashlib.sha256(repr((self.learning_task_name, self.runs)).encode()).hexdigest()
+        content = (self.learning_task_name, self.folder_name, self.runs)
+        return hashlib.sha256(repr(content).encode()).hexdigest()
 
 
 def read_folder(directory: Path) -> list[PublishedTask]:
@@ -160,7 +162,7 @@ def _read_task(folder: Path, task_name: str, read_run: _Reader) -> PublishedTask
             runs.append(read_run(files, number))
         except BrokenFile as error:
             files.blame(error)
-    return PublishedTask(task_name, parameters, tuple(runs), files.problems)
+    return PublishedTask(task_name, folder.name, parameters, tuple(runs), files.problems)
 
 
 def _continuous_run(files: _Files, number: int) -> PublishedRun:

@@ -30,8 +30,8 @@ _NAMESPACE = uuid.UUID("6f0c8f7e-6f53-4a3c-9f57-0a4d1c6f2b8e")
 def import_published(task: PublishedTask) -> tuple[Experiment, bool]:
     """Write the published runs of a learning task as one experiment, all of it or nothing.
 
-    The same results a second time change nothing; others take the place of those that were
-    imported before.
+    The same results a second time change nothing; others of the same folder take the place of those
+    that were imported before.
 
     Returns
     -------
@@ -41,7 +41,9 @@ def import_published(task: PublishedTask) -> tuple[Experiment, bool]:
     """
     token = uuid.uuid5(_NAMESPACE, task.digest)
     published = Experiment.objects.filter(
-        state=ExperimentState.PUBLISHED, learning_task_name=task.learning_task_name
+        state=ExperimentState.PUBLISHED,
+        learning_task_name=task.learning_task_name,
+        published__folder=task.folder_name,
     )
     with transaction.atomic():
         present = published.filter(submission_token=token).first()
@@ -74,6 +76,7 @@ def _create_experiment(task: PublishedTask, token: uuid.UUID) -> Experiment:
         state=ExperimentState.PUBLISHED,
         submission_token=token,
         published={
+            "folder": task.folder_name,
             "parameters": task.parameters,
             "validations": {str(run.number): run.validation for run in task.runs if run.validation},
         },

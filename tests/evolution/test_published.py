@@ -277,6 +277,17 @@ def test_a_second_import_changes_nothing_and_a_new_one_replaces_the_old(folder: 
 
 
 @pytest.mark.django_db
+def test_two_folders_of_one_learning_task_are_two_experiments(folder: Path) -> None:
+    shutil.copytree(folder / "error-driven" / "abc", folder / "error-driven" / "xyz")
+    imported(folder)
+    before = list(Experiment.objects.order_by("pk").values_list("pk", flat=True))
+    assert len(before) == 3
+    output, _ = imported(folder)
+    assert output.count("already there as") == 3
+    assert list(Experiment.objects.order_by("pk").values_list("pk", flat=True)) == before
+
+
+@pytest.mark.django_db
 def test_nothing_is_left_of_an_import_that_fails(folder: Path, monkeypatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the disk is full")
