@@ -11,7 +11,7 @@ from channels.security.websocket import AllowedHostsOriginValidator, WebsocketDe
 from django.conf import settings
 from django.urls import path
 
-from evolution.consumers import ExperimentConsumer
+from evolution.consumers import ExperimentConsumer, ProbeConsumer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -42,7 +42,12 @@ class SameOriginValidator:
 websocket_application = AllowedHostsOriginValidator(
     SameOriginValidator(
         AuthMiddlewareStack(
-            URLRouter([path("ws/experiments/<int:pk>/", ExperimentConsumer.as_asgi())])
+            URLRouter(
+                [
+                    path("ws/experiments/<int:pk>/", ExperimentConsumer.as_asgi()),
+                    path("ws/simulations/<int:pk>/", ProbeConsumer.as_asgi()),
+                ]
+            )
         )
     )
 )

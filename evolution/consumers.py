@@ -1,4 +1,4 @@
-"""The live connection between an experiment and its page."""
+"""The live connections of pages: to an experiment, and to a simulation on demand."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from evolution import selectors
-from evolution.events import group_name
-from evolution.models import Experiment
+from evolution.events import group_name, probe_group_name
+from evolution.models import Experiment, Probe
 
 if TYPE_CHECKING:
     from evolution.serializers import ExperimentMessage, GenerationMessage
@@ -107,6 +107,43 @@ class ExperimentConsumer(AsyncWebsocketConsumer):
     @database_sync_to_async
     def _experiment_message(self) -> ExperimentMessage:
         return selectors.experiment_message(Experiment.objects.get(pk=self.experiment_id))
+
+
+class ProbeConsumer(AsyncWebsocketConsumer):
+    """Says ``{"type": "changed"}`` when a simulation on demand has come further.
+
+    The page asks for its part again then. It is told once when it has connected, so that nothing
+    can be missed between the part that it has and the first event.
+    """
+
+    probe_id: int
+
+    async def connect(self) -> None:
+        """Let in signed-in users, to simulations that exist."""
+        user = self.scope.get("user")
+        self.probe_id = self.scope["url_route"]["kwargs"]["pk"]
+        if (
+            user is None
+            or not user.is_authenticated
+            or not await Probe.objects.filter(pk=self.probe_id).aexists()
+        ):
+            await self.close()
+            return
+        await self.channel_layer.group_add(probe_group_name(self.probe_id), self.channel_name)
+        await self.accept()
+        await self.probe_changed({})
+
+    async def disconnect(self, code: int) -> None:
+        """Leave the group."""
+        await self.channel_layer.group_discard(probe_group_name(self.probe_id), self.channel_name)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Close the connection: the page has nothing to say."""
+        await self.close(BAD_MESSAGE)
+
+    async def probe_changed(self, event: dict[str, Any]) -> None:
+        """Forward that there is something new."""
+        await self.send(json.dumps({"type": "changed"}))
 
 
 def parse_hello(text: str | None) -> dict[int, int] | None:

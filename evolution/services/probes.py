@@ -15,6 +15,7 @@ from django.db.models.functions import Now
 
 from evolution.enums import Outcome, ProbeKind, ProbeState
 from evolution.errors import ProbeRefused
+from evolution.events import announce_probe
 from evolution.models import EvaluationContext, Probe
 from evolution.models.evaluation import LEASE_S
 from evolution.services import watchdog, workers
@@ -163,22 +164,24 @@ def run_probe(probe_id: int, *, worker: str) -> bool:
             "detail": f"{type(error).__name__}: {error}"[:500],
         }
     own.update(**outcome, finished_at=Now(), claimed_by="", lease_expires_at=None)
+    announce_probe(probe_id)
     return True
 
 
 def _claim(probe_id: int, worker: str) -> bool:
     free = Probe.objects.free().filter(pk=probe_id)
     _give_up(free)
-    return bool(
-        free.update(
-            state=ProbeState.RUNNING,
-            claimed_by=worker,
-            lease_expires_at=Now() + timedelta(seconds=LEASE_S),
-            started_at=Now(),
-            attempts=F("attempts") + 1,
-            n_steps_done=0,
-        )
+    won = free.update(
+        state=ProbeState.RUNNING,
+        claimed_by=worker,
+        lease_expires_at=Now() + timedelta(seconds=LEASE_S),
+        started_at=Now(),
+        attempts=F("attempts") + 1,
+        n_steps_done=0,
     )
+    if won:
+        announce_probe(probe_id)
+    return bool(won)
 
 
 def _simulate(probe: Probe, own: QuerySet[Probe]) -> dict[str, Any]:
@@ -188,7 +191,7 @@ def _simulate(probe: Probe, own: QuerySet[Probe]) -> dict[str, Any]:
     with watchdog.watch(watchdog.time_limit_s(probe.estimated_s)):
         if probe.kind == ProbeKind.BEHAVIOUR:
             return _behaviour(learning_task, rule, parameters, probe.seed)
-        return _validation(learning_task, rule, parameters, probe.seed, own)
+        return _validation(learning_task, rule, parameters, probe, own)
 
 
 def _behaviour(
@@ -220,7 +223,7 @@ def _validation(
     learning_task: LearningTask,
     rule: PlasticityRule,
     parameters: TaskParameters,
-    seed: int,
+    probe: Probe,
     own: QuerySet[Probe],
 ) -> dict[str, Any]:
     baselines = [baseline for _, baseline in learning_task.canonical_baselines]
@@ -230,12 +233,13 @@ def _validation(
         learning_task,
         [rule, *baselines],
         parameters,
-        seed=seed,
+        seed=probe.seed,
         trials=range(parameters.n_trials),
     )
     for evaluations in by_trial:
         known = evaluations
         own.update(n_steps_done=F("n_steps_done") + 1)
+        announce_probe(probe.pk)
     return {
         "state": ProbeState.FINISHED,
         "n_steps_done": parameters.n_trials,
@@ -267,7 +271,10 @@ def send_again() -> None:
 
 def _give_up(probes: QuerySet[Probe]) -> None:
     """End simulations that have taken their workers with them."""
-    probes.filter(attempts__gte=MAX_ATTEMPTS).update(
+    lost = list(probes.filter(attempts__gte=MAX_ATTEMPTS).values_list("pk", flat=True))
+    if not lost:
+        return
+    probes.filter(pk__in=lost).update(
         state=ProbeState.FAILED,
         reason=Reason.CRASH,
         detail="The worker was lost, or hung and was ended, each time that it simulated this.",
@@ -275,3 +282,5 @@ def _give_up(probes: QuerySet[Probe]) -> None:
         claimed_by="",
         lease_expires_at=None,
     )
+    for probe_id in lost:
+        announce_probe(probe_id)

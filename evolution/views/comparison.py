@@ -205,7 +205,6 @@ def _results(view: _View, query: QueryDict) -> dict[str, Any]:
         "times_words": words.times(time_difference, [key for key, _ in known]),
         "times_summary": words.times_summary(known, view.clock),
         "time_difference": time_difference,
-        "n_fronts": min(len(groups), comparison_fronts.MAX_FRONTS),
     }
 
 

@@ -13,9 +13,14 @@ from channels.layers import get_channel_layer
 from e2l_site.routing import websocket_application
 from evolution import consumers, events, selectors
 from evolution.consumers import parse_hello
-from evolution.enums import ExperimentState
+from evolution.enums import ExperimentState, ProbeKind, ProbeState
 from evolution.events import group_name
+from evolution.models import Probe
+from evolution.services import notes, probes
+from nest_build.rules import PlasticityRule
+from simulations.learning_tasks import get_learning_task
 from tests.evolution.histories import add_generations, add_typical_history, finish, make_experiment
+from tests.evolution.regression_task import NAME
 
 if TYPE_CHECKING:
     from evolution.models import Experiment
@@ -52,12 +57,12 @@ class Page(ApplicationCommunicator):
     Channels has such a helper, which imports the server daphne; we serve with another one.
     """
 
-    def __init__(self, experiment_id: int, cookie: str, **headers: str) -> None:
+    def __init__(self, pk: int, cookie: str, *, kind: str = "experiments", **headers: str) -> None:
         values = {"host": "localhost:8000", "origin": "http://localhost:8000", "cookie": cookie}
         values.update(headers)
         scope = {
             "type": "websocket",
-            "path": f"/ws/experiments/{experiment_id}/",
+            "path": f"/ws/{kind}/{pk}/",
             "query_string": b"",
             "headers": [(key.encode(), value.encode()) for key, value in values.items() if value],
             "subprotocols": [],
@@ -258,3 +263,61 @@ def test_parse_hello_takes_cursors_by_run_and_nothing_else(cursors, expected):
 
 def test_parse_hello_refuses_binary_messages():
     assert parse_hello(None) is None
+
+
+# --- simulations on demand ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def probe() -> Probe:
+    task = get_learning_task(NAME)
+    rule = PlasticityRule.parse(task.signature, ["v*s"]).canonical()
+    return probes.request_probe(
+        notes.add_to_catalogue(rule), task, preset="demo", kind=ProbeKind.VALIDATION, owner=None
+    )
+
+
+@pytest.mark.asyncio
+async def test_a_simulation_is_followed_without_asking(probe, cookie):
+    page = Page(probe.pk, cookie, kind="simulations")
+    assert await page.connect()
+    # What has changed between the page and its connection is not missed.
+    assert await page.receive_json() == {"type": "changed"}
+    assert await page.receive_nothing(timeout=0.1)
+    await sync_to_async(probes.run_probe)(probe.pk, worker="a")
+    # Begun, each trial, and the result.
+    for _ in range(1 + probe.n_steps + 1):
+        assert await page.receive_json() == {"type": "changed"}
+    assert await page.receive_nothing(timeout=0.1)
+    await page.disconnect()
+
+
+@pytest.mark.asyncio
+async def test_the_end_of_a_simulation_that_was_given_up_is_told(probe, cookie):
+    page = Page(probe.pk, cookie, kind="simulations")
+    await page.connect()
+    await page.receive_json()
+    await Probe.objects.filter(pk=probe.pk).aupdate(attempts=probes.MAX_ATTEMPTS)
+    await sync_to_async(probes.send_again)()
+    assert await page.receive_json() == {"type": "changed"}
+    await probe.arefresh_from_db()
+    assert probe.state == ProbeState.FAILED
+    await page.disconnect()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("headers", [{"cookie": ""}, {"origin": "http://evil.example.org"}])
+async def test_strangers_do_not_follow_simulations(probe, cookie, headers):
+    page = Page(probe.pk, **{"cookie": cookie, **headers}, kind="simulations")
+    assert not await page.connect()
+
+
+@pytest.mark.asyncio
+async def test_a_page_has_nothing_to_say_to_a_simulation(probe, cookie):
+    assert not await Page(4711, cookie, kind="simulations").connect()
+    page = Page(probe.pk, cookie, kind="simulations")
+    await page.connect()
+    await page.receive_json()
+    await page.send_json({"type": "hello"})
+    closed = await page.receive_output(timeout=5)
+    assert closed == {"type": "websocket.close", "code": consumers.BAD_MESSAGE}
