@@ -40,19 +40,20 @@
     }
 
     // One request at a time: what is announced meanwhile is in the answer to the next.
-    refresh() {
-      if (this.isAsking) {
-        this.isStale = true;
-        return;
-      }
+    async refresh() {
+      this.isStale = true;
+      if (this.isAsking) return;
       this.isAsking = true;
-      this.isStale = false;
-      htmx.trigger(this.part, "e2l:refresh");
-    }
-
-    answered() {
+      while (this.isStale && this.part) {
+        this.isStale = false;
+        try {
+          const { part } = this;
+          await htmx.ajax("GET", part.dataset.probeUrl, { target: part, swap: "outerHTML" });
+        } catch {
+          // The server cannot be reached: so the connection is lost as well, and comes again.
+        }
+      }
       this.isAsking = false;
-      if (this.part && this.isStale) this.refresh();
       if (!this.part) this.end();
     }
 
@@ -73,10 +74,6 @@
     }
   }
 
-  document.addEventListener("htmx:afterRequest", ({ detail }) => {
-    // The part itself is not on the page any more: its answer has taken its place.
-    followed.get(detail.requestConfig?.elt.dataset.probeSocket)?.answered();
-  });
   document.addEventListener("htmx:afterSettle", look);
   document.addEventListener("DOMContentLoaded", look);
 
