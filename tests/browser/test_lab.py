@@ -49,6 +49,7 @@ def test_a_rule_is_validated_beside_the_rules_of_the_literature(
     page.get_by_label("Weight change").fill("2*s*v - 2*s*u")
     page.get_by_label("Name", exact=True).fill("Twice")
     page.get_by_role("button", name="Keep").click()
+    expect(page.get_by_text("Twice by ann")).to_be_visible()
     expect(page.locator("#shape-0[data-ready]")).to_be_visible()
     page.get_by_label("What to see").select_option("validation")
     page.get_by_role("button", name="Simulate", exact=True).click()
