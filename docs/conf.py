@@ -11,9 +11,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "e2l_site.settings")
 os.environ.setdefault("E2L_DATA_DIR", str(_DOCS / "_build" / "data"))
 
 project = "e2l"
-author = "the authors of e2l"
 html_title = "e2l"
 exclude_patterns = ["_build", "_ext"]
+smartquotes = False
 
 extensions = [
     "myst_parser",
@@ -32,5 +32,8 @@ napoleon_use_rtype = False
 
 html_theme = "furo"
 html_math_renderer = "mathml"
+html_static_path = ["_static"]
+html_css_files = ["docs.css"]
 html_copy_source = False
+html_show_copyright = False
 html_show_sphinx = False

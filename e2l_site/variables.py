@@ -59,9 +59,7 @@ VARIABLES = (
         "comma-separated learning tasks of your own as `package.module:ClassName`, found on "
         "`PYTHONPATH`; see Add a learning task",
     ),
-    Variable(
-        "E2L_HTTPS", "0", "1 behind a proxy that ends TLS and sets `X-Forwarded-Proto`"
-    ),
+    Variable("E2L_HTTPS", "0", "1 behind a proxy that ends TLS and sets `X-Forwarded-Proto`"),
     Variable(
         "E2L_SECRET_KEY",
         "made at the first start",

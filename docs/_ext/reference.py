@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from simulations.parameters import ParameterDescription, Parameters
 
 _ROOT = Path(__file__).resolve().parents[2]
+_USAGE_WIDTH = 76
 
 
 # --- tables -------------------------------------------------------------------------------------
@@ -155,7 +156,7 @@ def evolution() -> Iterator[str]:
                 for field in EvolutionParameters.model_fields
                 if getattr(parameters, field) != getattr(default, field)
             ]
-            rows.append([name, _code(preset.name), "; ".join(changes)])
+            rows.append([name, _code(preset.name), "; ".join(changes) or "none differs"])
     yield from _table(["learning task", "preset", "parameters"], rows)
 
 
@@ -190,14 +191,15 @@ def _parser(program: str, parser: argparse.ArgumentParser, text: str = "") -> It
     yield ""
     own = [action for action in parser._actions if not _is_djangos(action)]
     nested = [action for action in own if isinstance(action, argparse._SubParsersAction)]
-    listed = [action for action in own if action not in nested]
+    options = [action for action in own if action.option_strings]
+    positionals = [action for action in own if action not in [*options, *nested]]
     if not nested:
-        yield f"    {program} {' '.join(map(_usage, _positional_last(listed)))}"
-        yield ""
-    if listed:
+        usage = f"{program} {' '.join(map(_usage, [*options, *positionals]))}"
+        yield from _wrapped(usage)
+    if options or positionals:
         yield from _table(
             ["argument", "meaning"],
-            [[_code(_name(action)), _help(action)] for action in _positional_last(listed)[::-1]],
+            [[_code(_name(action)), _help(action)] for action in [*positionals, *options]],
         )
     for action in nested:
         for name, subparser in action.choices.items():
@@ -214,8 +216,16 @@ def _is_djangos(action: argparse.Action) -> bool:
     }  # fmt: skip
 
 
-def _positional_last(actions: Sequence[argparse.Action]) -> list[argparse.Action]:
-    return sorted(actions, key=lambda action: not action.option_strings)
+def _wrapped(usage: str) -> Iterator[str]:
+    """Yield a block of code, wrapped between the arguments."""
+    words = re.findall(r"\[[^]]*\]|\S+", usage)
+    lines = [words[0]]
+    for word in words[1:]:
+        if len(lines[-1]) + len(word) < _USAGE_WIDTH:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(f"    {word}")
+    yield from ["```text", *lines, "```", ""]
 
 
 def _name(action: argparse.Action) -> str:

@@ -50,9 +50,7 @@ def main() -> int:
             browser = playwright.chromium.launch(
                 executable_path=str(chromium), args=list(CHROMIUM_ARGUMENTS)
             )
-            page = browser.new_page(
-                viewport={"width": 1200, "height": 760}, color_scheme="light"
-            )
+            page = browser.new_page(viewport={"width": 1200, "height": 760}, color_scheme="light")
             _follow_the_tutorial(page, site)
         finally:
             site.kill_all()
@@ -71,9 +69,10 @@ def _follow_the_tutorial(page: Page, site: Site) -> None:
     page.get_by_role("button", name="Launch").click()
     page.wait_for_url(re.compile(r"/experiments/\d+/$"))
     expect(page.locator("#plot[data-ready]")).to_be_visible()
-    expect(page.locator("[data-improvements] tr").nth(5)).to_be_visible(timeout=_FINISHED_MS)
+    expect(page.locator("[data-improvements] tr").nth(9)).to_be_visible(timeout=_FINISHED_MS)
     _take(page, "tutorial_running.png")
-    expect(page.locator("main")).to_contain_text("finished", timeout=_FINISHED_MS)
+    state = page.get_by_role("region", name="Status")
+    expect(state).to_contain_text("finished", timeout=_FINISHED_MS)
     page.reload()
     expect(page.locator("#plot[data-ready]")).to_be_visible()
     _take(page, "tutorial_finished.png")
