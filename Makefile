@@ -51,7 +51,8 @@ format: python ## let the formatters rewrite the sources
 
 docs: python ## the documentation, built into docs/_build/html
 	@"$(PYTHON)" -m e2l_site.bootstrap test
-	@exec .venv/bin/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@.venv/bin/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 bench: python ## benchmarks, written to docs/benchmarks.md
 	@"$(PYTHON)" -m e2l_site.bootstrap test

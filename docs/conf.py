@@ -14,6 +14,7 @@ project = "e2l"
 html_title = "e2l"
 exclude_patterns = ["_build", "_ext"]
 smartquotes = False
+highlight_language = "none"
 
 extensions = [
     "myst_parser",
