@@ -292,7 +292,9 @@ def choices(name: str) -> Iterator[str]:
     """List the members of one of the enumerations of states."""
     from evolution import enums
 
-    yield from _table(["value", "meaning"], [[f"*{each}*", each.label] for each in getattr(enums, name)])
+    yield from _table(
+        ["value", "meaning"], [[f"*{each}*", each.label] for each in getattr(enums, name)]
+    )
 
 
 # --- Sphinx -------------------------------------------------------------------------------------
