@@ -106,8 +106,8 @@ def last_generation(run: Run) -> int:
 
 
 def _elapsed_s(experiment: Experiment, runs: Sequence[Run]) -> float | None:
-    """Return how long an experiment has been going on without its rests, in s."""
-    if experiment.started_at is None:
+    """Return how long an experiment has been going on without its rests, in s; None: unknown."""
+    if experiment.started_at is None or experiment.state == ExperimentState.PUBLISHED:
         return None
     end = experiment.finished_at or timezone.now()
     if experiment.state == ExperimentState.PAUSED:
