@@ -106,6 +106,13 @@ class ProbeKind(TextChoices):
 
     BEHAVIOUR = "behaviour", "behaviour in one trial"
     VALIDATION = "validation", "fitness with seeds held out from evolution"
+    FIGURE = "figure", "simulation of a figure of the paper"
+    HELD_OUT = "held out", "held-out trials of a figure of the paper"
+
+    @classmethod
+    def of_rules(cls) -> tuple[ProbeKind, ...]:
+        """What people ask about one rule, on its page."""
+        return (cls.BEHAVIOUR, cls.VALIDATION)
 
 
 class ProbeState(TextChoices):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -24,10 +25,13 @@ from evolution.services.evaluations import engine_version
 from evolution.services.simulator import MachineFault
 from nest_build.rules import PlasticityRule, RuleSyntaxError
 from simulations.evaluation import evaluate_by_trial
+from simulations.figures import get_figure
 from simulations.learning_tasks import Reason, UnknownLearningTask, get_learning_task
 from simulations.panels import panels_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from django.contrib.auth.models import AbstractBaseUser
     from django.db.models import QuerySet
 
@@ -72,8 +76,43 @@ def request_probe(
             f"The rule does not fit the learning task {learning_task.name}: {error.message}"
         ) from None
     parameters, seed, n_steps, n_rules = _question(learning_task, preset, kind)
-    digest = _digest(rule.pk, learning_task.name, parameters.to_mapping(), seed, kind)
-    known = Probe.objects.filter(digest=digest).first()
+    question = Question(
+        digest=digest_of(rule.pk, learning_task.name, parameters.to_mapping(), seed, kind),
+        kind=kind,
+        learning_task_name=learning_task.name,
+        preset=preset,
+        task_parameters=parameters.to_mapping(),
+        seed=seed,
+        n_steps=n_steps,
+        estimated_s=n_steps * learning_task.estimate_seconds(parameters, n_rules),
+    )
+    return ask(question, rule, owner=owner)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a probe is asked, apart from its rule; see :class:`evolution.models.Probe`."""
+
+    digest: str
+    kind: str
+    learning_task_name: str
+    preset: str
+    task_parameters: dict[str, Any]
+    seed: int
+    n_steps: int
+    estimated_s: float
+    figure: dict[str, Any] | None = None
+
+
+def ask(question: Question, rule: Rule, *, owner: AbstractBaseUser | None) -> Probe:
+    """Return the record of a question, and ask a worker where there is no answer yet.
+
+    Raises
+    ------
+    ProbeRefused
+        If too many simulations of the person wait already.
+    """
+    known = Probe.objects.filter(digest=question.digest).first()
     if known is not None and known.state != ProbeState.FAILED:
         return known
     if Probe.objects.open().filter(owner=owner).count() >= MAX_OPEN:
@@ -88,19 +127,9 @@ def request_probe(
         known.refresh_from_db()
         probe = known
     else:
+        values = {name: value for name, value in asdict(question).items() if name != "digest"}
         probe, _ = Probe.objects.get_or_create(
-            digest=digest,
-            defaults={
-                "kind": kind,
-                "rule": rule,
-                "learning_task_name": learning_task.name,
-                "preset": preset,
-                "task_parameters": parameters.to_mapping(),
-                "seed": seed,
-                "owner": owner,
-                "n_steps": n_steps,
-                "estimated_s": n_steps * learning_task.estimate_seconds(parameters, n_rules),
-            },
+            digest=question.digest, defaults={**values, "rule": rule, "owner": owner}
         )
     transaction.on_commit(partial(send_probe, probe.pk))
     return probe
@@ -126,7 +155,8 @@ def _question(
     return parameters, seed, N_HELD_OUT, 1 + len(learning_task.baselines)
 
 
-def _digest(*parts: Any) -> str:
+def digest_of(*parts: Any) -> str:
+    """Return the name of a question, which is another one for another engine."""
     text = json.dumps([*parts, engine_version()], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -191,7 +221,32 @@ def _simulate(probe: Probe, own: QuerySet[Probe]) -> dict[str, Any]:
     with watchdog.watch(watchdog.time_limit_s(probe.estimated_s)):
         if probe.kind == ProbeKind.BEHAVIOUR:
             return _behaviour(learning_task, rule, parameters, probe.seed)
-        return _validation(learning_task, rule, parameters, probe, own)
+        if probe.kind == ProbeKind.FIGURE:
+            return _figure(probe, rule)
+        return _validation(learning_task, _tried(probe, rule), parameters, probe, own)
+
+
+def _tried(probe: Probe, rule: PlasticityRule) -> list[tuple[str, PlasticityRule]]:
+    """Return the rules of a validation with their names."""
+    learning_task = get_learning_task(probe.learning_task_name)
+    if probe.kind == ProbeKind.HELD_OUT:
+        return [
+            (row["name"], PlasticityRule.parse(learning_task.signature, row["expressions"]))
+            for row in probe.figure["rules"]
+        ]
+    known = [(baseline.name, own) for baseline, own in learning_task.canonical_baselines]
+    return [("This rule", rule), *known]
+
+
+def _figure(probe: Probe, rule: PlasticityRule) -> dict[str, Any]:
+    panels = get_figure(probe.figure["name"]).simulate(rule)
+    in_words = [{name: own[name] for name in own if name != "series"} for own in panels]
+    return {
+        "state": ProbeState.FINISHED,
+        "n_steps_done": 1,
+        "panels": panels,
+        "result": {"panels": in_words},
+    }
 
 
 def _behaviour(
@@ -221,17 +276,15 @@ def _behaviour(
 
 def _validation(
     learning_task: LearningTask,
-    rule: PlasticityRule,
+    tried: Sequence[tuple[str, PlasticityRule]],
     parameters: TaskParameters,
     probe: Probe,
     own: QuerySet[Probe],
 ) -> dict[str, Any]:
-    baselines = [baseline for _, baseline in learning_task.canonical_baselines]
-    names = ["This rule", *(baseline.name for baseline in learning_task.baselines)]
     known: list[Evaluation] = []
     by_trial = evaluate_by_trial(
         learning_task,
-        [rule, *baselines],
+        [rule for _, rule in tried],
         parameters,
         seed=probe.seed,
         trials=range(parameters.n_trials),
@@ -251,7 +304,7 @@ def _validation(
                     "fitness": found.fitness(learning_task.aggregate),
                     "reason": Outcome(found.reason).label if found.reason else "",
                 }
-                for name, found in zip(names, known, strict=True)
+                for (name, _), found in zip(tried, known, strict=True)
             ]
         },
     }

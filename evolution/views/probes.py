@@ -28,7 +28,7 @@ def simulate(request: HttpRequest, pk: int) -> HttpResponse:
     name, _, preset = request.POST.get("in", "").partition("/")
     kind = request.POST.get("kind", "")
     task = {task.name: task for task in fitting_tasks(rule)}.get(name)
-    if task is None or preset not in task.presets or kind not in ProbeKind.values:
+    if task is None or preset not in task.presets or kind not in ProbeKind.of_rules():
         return HttpResponseBadRequest("There is no such simulation of this rule.")
     try:
         probe = probes.request_probe(rule, task, preset=preset, kind=kind, owner=request.user)

@@ -157,9 +157,12 @@ class PaperFigure(ABC):
 
 def _differences(usual: TaskParameters, quick: TaskParameters) -> list[str]:
     descriptions = type(usual).descriptions()
-    return [
-        f"{descriptions[name].label} {value:g} instead of {getattr(usual, name):g} "
-        f"{descriptions[name].unit}".strip()
-        for name, value in quick.to_mapping().items()
-        if value != usual.to_mapping()[name]
-    ]
+    words = []
+    for name, value in quick.to_mapping().items():
+        before = usual.to_mapping()[name]
+        if value != before:
+            label = descriptions[name].label.removeprefix("n ")
+            words.append(
+                f"{label} {value:g} instead of {before:g} {descriptions[name].unit}".strip()
+            )
+    return words

@@ -53,6 +53,8 @@ class RewardDrivenFigure(PaperFigure):
     ) -> list[Panel]:
         """Return the rasters of the first and of the last trials; see :class:`PaperFigure`."""
         n_trials = len(arrays["rewards"])
+        if not n_trials:
+            raise ValueError("The rule was not finite in the first training trial.")
         n_shown = min(N_SHOWN, n_trials)
         return [
             _raster(arrays, parameters, rule_text, key, title, first, first + n_shown)
