@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -57,10 +58,7 @@ class FigureChoice:
     @property
     def is_comparable(self) -> bool:
         """Whether fitness values of the experiment and of the paper mean the same."""
-        return self.experiment is None or (
-            self.experiment.task_parameters == self.figure.preset.task_parameters.to_mapping()
-            and self.experiment.seed == self.figure.preset.seed
-        )
+        return self.experiment is None or has_papers_parameters(self.figure, self.experiment)
 
 
 def offered_experiments(figure: PaperFigure) -> QuerySet[Experiment]:
@@ -75,7 +73,17 @@ def offered_experiments(figure: PaperFigure) -> QuerySet[Experiment]:
 
 def default_experiment(figure: PaperFigure) -> Experiment | None:
     """Return the latest experiment with the authors' parameters, None if there is none."""
-    return offered_experiments(figure).filter(preset=figure.preset.name).first()
+    latest = offered_experiments(figure).filter(preset=figure.preset.name)[:N_OFFERED]
+    return next((own for own in latest if has_papers_parameters(figure, own)), None)
+
+
+def has_papers_parameters(figure: PaperFigure, experiment: Experiment) -> bool:
+    """Return whether the fitness values of an experiment are those of the same trials."""
+    preset = figure.preset
+    return (
+        experiment.task_parameters == preset.task_parameters.to_mapping()
+        and experiment.seed == preset.seed
+    )
 
 
 def published_experiment(figure: PaperFigure) -> Experiment | None:
@@ -116,7 +124,7 @@ def held_out_rules(choice: FigureChoice) -> list[dict[str, Any]]:
 def histories(experiment: Experiment) -> list[RunHistory]:
     """Return the history of each run, in two or three statements.
 
-    A published champion may be less fit than the one before: all of its generations are read.
+    Of published runs all generations are read, because the record of some has gaps.
     """
     runs = selectors.runs_of(experiment)
     improvements = Generation.objects.filter(run__in=runs, is_improvement=True).order_by("index")
@@ -137,10 +145,17 @@ def histories(experiment: Experiment) -> list[RunHistory]:
 
 
 def _all_changes(runs: list[Run]) -> dict[int, list[tuple[int, float | None]]]:
+    """Return where the fitness changes; champions cannot become worse, so a drop is no record.
+
+    In some runs of the authors records end in zeros, which they leave out of their figure as well.
+    """
     values: dict[int, list[tuple[int, float | None]]] = defaultdict(list)
     rows = Generation.objects.filter(run__in=runs).order_by("run", "index")
+    best: dict[int, float] = defaultdict(lambda: -math.inf)
     for run_id, index, fitness in rows.values_list("run_id", "index", "champion_fitness"):
-        values[run_id].append((index, fitness))
+        known = fitness if fitness is not None and fitness >= best[run_id] else None
+        best[run_id] = max(best[run_id], -math.inf if known is None else known)
+        values[run_id].append((index, known))
     return defaultdict(
         list,
         {

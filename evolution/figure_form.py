@@ -49,8 +49,10 @@ class FigureForm(forms.Form):
         self.figure = figure
         self.offered = list(figure_choice.offered_experiments(figure)[: figure_choice.N_OFFERED])
         self.default = next(
-            (own for own in self.offered if own.preset == figure.preset.name), None
-        ) or (figure_choice.default_experiment(figure) if self.offered else None)
+            (own for own in self.offered if figure_choice.has_papers_parameters(figure, own)), None
+        )
+        if self.default is None and len(self.offered) == figure_choice.N_OFFERED:
+            self.default = figure_choice.default_experiment(figure)
         wanted = self.data.get("experiment", "")
         self.experiments = {str(own.pk): own for own in filter(None, (*self.offered, self.default))}
         if wanted not in self.experiments and re.fullmatch("[0-9]{1,18}", wanted):

@@ -45,7 +45,8 @@ def panel_figure(panel: Mapping[str, Any], name: str = "panel") -> figure:
         plot.y_range = DataRange1d()
     if panel.get("bands"):
         _add_bands(plot, panel)
-    items, hovered = [], []
+    entries: dict[str, list[GlyphRenderer]] = {}
+    hovered = []
     for index, series in enumerate(panel["series"]):
         drawn = _draw(plot, panel, series)
         like = series.get("dashed_like")
@@ -53,12 +54,13 @@ def panel_figure(panel: Mapping[str, Any], name: str = "panel") -> figure:
         for renderer in drawn:
             renderer.glyph.tags = ["text-muted" if color == "muted" else color % _N_COLORS]
         hovered += drawn[:1]
-        if like is None and not series.get("is_dashed") and series.get("kind") != "labels":
-            items.append(LegendItem(label=series["name"], renderers=drawn))
+        if like is None and series.get("kind") != "labels":
+            entries.setdefault(series.get("legend", series["name"]), []).extend(drawn)
     tooltips = [("", "$name"), ("x", "@x{0.[000]}"), ("y", "@y{0.0000 a}")]
     if any("labels" in series for series in panel["series"]):
         tooltips.append(("", "@words"))
     plot.add_tools(HoverTool(renderers=hovered, tooltips=tooltips))
+    items = [LegendItem(label=name, renderers=own) for name, own in entries.items() if name]
     if 1 < len(items) <= _MAX_LEGEND_ENTRIES:
         legend = Legend(
             items=items,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +28,6 @@ def print_figure(
     title: str,
     panels: Mapping[str, Mapping[str, Any]],
     layout: Sequence[Sequence[str]],
-    note: str,
 ) -> dict[str, bytes]:
     """Return the figure as the bytes of a file of each format.
 
@@ -39,8 +39,7 @@ def print_figure(
         By key; see :mod:`simulations.figures.panel`.
     layout : sequence of sequence of str
         Keys, row by row.
-    note : str
-        A line below the panels.
+        The figure says below the panels what their notes say.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -69,8 +68,10 @@ def print_figure(
         ):
             for axes, key in zip(row.subplots(1, len(keys), squeeze=False)[0], keys, strict=True):
                 _draw(axes, panels[key])
-        if note:
-            figure.supxlabel(_plain(note), fontsize=7, color=_MUTED)
+        notes = dict.fromkeys(own["note"] for own in panels.values() if own.get("note"))
+        if notes:
+            text = "\n".join(textwrap.fill(note, 170) for note in notes)
+            figure.supxlabel(_plain(text), fontsize=7, color=_MUTED)
         return {name: _written(figure, name) for name in FORMATS}
 
 
@@ -102,9 +103,13 @@ def _draw(axes: Axes, panel: Mapping[str, Any]) -> None:
         places, names = zip(*panel["x_ticks"], strict=True)
         axes.set_xticks(places, [_plain(name) for name in names], rotation=35, ha="right")
         axes.set_xlim(min(places) - 0.5, max(places) + 0.5)
-    labels = axes.get_legend_handles_labels()[1]
-    if 1 < len(labels) <= _MAX_LEGEND_ENTRIES:
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, handlelength=1.5)
+    # Several series may share an entry.
+    entries = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    if 1 < len(entries) <= _MAX_LEGEND_ENTRIES:
+        below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2), "ncols": 3}
+        # Words below an axis are as long as they are.
+        where = {"loc": "best"} if "x_ticks" in panel else below
+        axes.legend(entries.values(), entries.keys(), handlelength=1.5, **where)
 
 
 def _draw_series(
@@ -115,7 +120,8 @@ def _draw_series(
     color = _MUTED if number == "muted" else _COLORS[number % len(_COLORS)]
     x, y = (np.array(series[axis], dtype=float) for axis in ("x", "y"))
     is_dashed = series.get("is_dashed", False) or "dashed_like" in series
-    name = None if is_dashed and "color" in series else _plain(series["name"])
+    is_member = "dashed_like" in series
+    name = None if is_member else _plain(series.get("legend", series["name"])) or None
     if kind == "raster":
         axes.plot(x, y, "|", color=color, ms=2.5, mew=0.6, rasterized=len(x) > 1000, label=name)
     elif kind == "labels":

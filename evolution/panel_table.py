@@ -21,9 +21,14 @@ def panel_csv(panel: Mapping[str, Any]) -> str:
             text.write(f"# {' '.join(line.split())}\r\n")
     table = csv.writer(text)
     table.writerow(
-        ["series", panel["x_label"] or "place", panel["y_label"] or "value", "error", "label"]
+        [
+            "series",
+            panel["x_label"] or "place",
+            panel["y_label"] or "value",
+            "standard deviation",
+            "label",
+        ]
     )
-    names = dict(map(tuple, panel.get("x_ticks", [])))
     for series in panel["series"]:
         n_points = len(series["x"])
         for x, y, error, label in zip(
@@ -35,8 +40,7 @@ def panel_csv(panel: Mapping[str, Any]) -> str:
         ):
             # What is not a number is a gap between curves.
             if x is not None and y is not None:
-                what = label if label is not None else names.get(x, "")
-                table.writerow([_cell(series["name"]), x, y, error, _cell(what)])
+                table.writerow([_cell(series["name"]), x, y, error, _cell(label or "")])
     for band in panel.get("bands", []):
         table.writerow([panel["band_label"], band["start"], "", "", "from"])
         table.writerow([panel["band_label"], band["end"], "", "", "to"])

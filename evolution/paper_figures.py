@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 _NOT_COMPARABLE = (
     "The experiment has other parameters than the paper: fitness values cannot be compared."
 )
-#: Beside the mean of the trials simulated here.
-_PUBLISHED_OFFSET = 0.16
+#: Places of published means and of single trials, beside the mean of the trials simulated here.
+_PUBLISHED_OFFSET, _TRIALS_OFFSET = 0.16, 0.2
+# Errors that differ by such a factor are drawn on a logarithmic axis.
+_WIDE = 30.0
 
 
 def all_panels(
@@ -110,11 +112,20 @@ def _runs(
         return missing_panel(figure.runs_key, title, message)
     label, is_log = _axis(figure)
     shown = [
-        *(_curve(run, f"published run {run.number}", is_log, color="muted") for run in published),
+        *(
+            _curve(
+                run,
+                f"published run {run.number}",
+                is_log,
+                color="muted",
+                legend=f"{len(published)} published runs",
+            )
+            for run in published
+        ),
         *(_curve(run, f"run {run.number}", is_log, color=run.number - 1) for run in own),
     ]
     last = max((run.last_generation for run in (*own, *published)), default=0)
-    words = [_in_words(name, runs) for name, runs in (("here", own), ("published", published))]
+    words = [_in_words("run", own), _in_words("published run", published)]
     if figure.baseline and held_out:
         mean = _mean(_values(held_out, figure.baseline))
         if mean is not None:
@@ -147,12 +158,19 @@ def _curve(run: RunHistory, name: str, is_log: bool, **details: Any) -> Series:
 
 
 def _in_words(name: str, runs: Sequence[RunHistory]) -> str:
-    finals = [run.steps[-1][1] for run in runs if run.steps and run.steps[-1][1] is not None]
+    finals = [max(known) for run in runs if (known := _known(run))]
     if not finals:
         return ""
     best = max(finals)
     number = sum(math.isclose(value, best, rel_tol=1e-6) for value in finals)
-    return f"{len(runs)} {name}: the best champion has fitness {best:.5g}, in {number} of the runs."
+    return (
+        f"{len(runs)} {name}{'s' if len(runs) > 1 else ''}: the best champion has fitness "
+        f"{best:.5g}, which {number} {'has' if number == 1 else 'have'} found."
+    )
+
+
+def _known(run: RunHistory) -> list[float]:
+    return [fitness for _, fitness in run.steps if fitness is not None]
 
 
 # --- held-out trials ----------------------------------------------------------------------------
@@ -175,8 +193,12 @@ def _validation(
         if name not in places:
             places[name] = len(places)
             ticks.append([places[name], name])
-    here = [(places[_first_name(row)], row["trials"]) for row in held_out or [] if row["trials"]]
-    there = [(places[name] + _PUBLISHED_OFFSET, trials) for name, trials in authors.items()]
+    here = [
+        (row["name"], places[_first_name(row)], row["trials"])
+        for row in held_out or []
+        if row["trials"]
+    ]
+    there = [(name, places[name] + _PUBLISHED_OFFSET, trials) for name, trials in authors.items()]
     shown = [
         _mean_points(name, values, sign, mark=mark, color=color)
         for name, values, mark, color in (
@@ -188,15 +210,18 @@ def _validation(
     shown += [
         series(
             f"{name}: trials",
-            [place for place, trials in values for _ in trials],
-            [sign * value for _, trials in values for value in trials],
+            [place - _TRIALS_OFFSET for _, place, trials in values for _ in trials],
+            [sign * value for _, _, trials in values for value in trials],
             "points",
             mark="x",
             color="muted",
+            labels=[label for label, _, trials in values for _ in trials],
+            legend="",
         )
-        for name, values in (("simulated here", [(p - 0.2, t) for p, t in here]),)
+        for name, values in (("simulated here", here),)
         if values
     ]
+    spread = [abs(value) for own in shown for value in own["y"] if value]
     words = [
         f"{name}: {mean:.4g}"
         for name in places
@@ -208,9 +233,12 @@ def _validation(
         title,
         x_label="",
         y_label=label,
+        # Rules that do not learn have errors of another order of magnitude.
+        y_scale="log" if is_log and spread and max(spread) > _WIDE * min(spread) else "linear",
         series=shown,
         x_ticks=ticks,
-        summary="Means and standard deviations of trials that evolution has not used. Fitness "
+        summary="Means and standard deviations of trials that evolution has not used; crosses are "
+        "single trials. Fitness "
         + ("here: " + "; ".join(words[:6]) + "." if words else "was published only.")
         + (f" Without a value: {', '.join(failed)}." if failed else ""),
         **({"note": not_yet} if held_out is None and not_yet else {}),
@@ -218,7 +246,7 @@ def _validation(
 
 
 def _mean_points(
-    name: str, values: Iterable[tuple[float, Sequence[float]]], sign: float, **details: Any
+    name: str, values: Iterable[tuple[str, float, Sequence[float]]], sign: float, **details: Any
 ) -> Series:
     """Return means with the standard deviation over the trials, as the authors draw it."""
     import numpy as np
@@ -226,10 +254,11 @@ def _mean_points(
     values = list(values)
     return series(
         name,
-        [place for place, _ in values],
-        [sign * np.mean(trials) for _, trials in values],
+        [place for _, place, _ in values],
+        [sign * np.mean(trials) for _, _, trials in values],
         "points",
-        error=[np.std(trials) for _, trials in values],
+        error=[np.std(trials) for _, _, trials in values],
+        labels=[label for label, _, _ in values],
         **details,
     )
 
@@ -282,7 +311,11 @@ def _path(
         if known is None:
             continue
         shown.append(_curve(known, f"{name} {known.number}", is_log, color=color))
-        steps = [(index, fitness) for index, fitness in known.steps if index in known.texts]
+        steps = [
+            (index, fitness)
+            for index, fitness in known.steps
+            if fitness is not None and index in known.texts
+        ]
         if steps:
             shown.append(
                 series(
@@ -298,7 +331,7 @@ def _path(
     path = "; ".join(
         f"{fitness:.5g} from generation {index} by {last.texts[index]}"
         for index, fitness in last.steps[-3:]
-        if index in last.texts
+        if fitness is not None and index in last.texts
     )
     return panel(
         figure.path_key,
@@ -315,5 +348,5 @@ def _path(
 def _chosen_run(runs: Sequence[RunHistory], number: int | None) -> RunHistory | None:
     if number is not None:
         return next((run for run in runs if run.number == number), None)
-    known = [run for run in runs if run.steps and run.steps[-1][1] is not None]
-    return max(known, key=lambda run: (run.steps[-1][1], -run.steps[-1][0]), default=None)
+    known = [run for run in runs if _known(run)]
+    return max(known, key=lambda run: (max(_known(run)), -run.steps[-1][0]), default=None)

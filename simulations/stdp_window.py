@@ -80,4 +80,6 @@ def whole_window(
     pair = pair_window(texts, weights, intervals_ms, tau_ms=tau_ms)
     ends = np.array([-far_ms, far_ms])
     depressed, facilitated = pair_window(texts, weights, ends, tau_ms=tau_ms).T
-    return pair + np.where(intervals_ms < 0, facilitated[:, np.newaxis], depressed[:, np.newaxis])
+    alone = np.where(intervals_ms < 0, facilitated[:, np.newaxis], depressed[:, np.newaxis])
+    with np.errstate(invalid="ignore"):
+        return pair + alone

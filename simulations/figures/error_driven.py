@@ -109,6 +109,7 @@ def _weights(arrays: Mapping[str, np.ndarray], rule_text: str) -> Panel:
             [weight, weight],
             color=index,
             is_dashed=True,
+            legend="",
         )
         for index, weight in enumerate(teacher)
     ]

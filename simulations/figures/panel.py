@@ -18,7 +18,8 @@ and a summary in words, and besides
 
 A series has ``kind`` (``line``, ``raster``, ``points`` or ``labels``), and, where they are wanted,
 ``mark`` (of points: ``circle``, ``triangle`` or ``x``), ``error`` (half the length of error bars),
-``labels`` (a text for each point), ``color`` (number of a colour, or ``muted``) and ``is_dashed``.
+``labels`` (a text for each point), ``color`` (number of a colour, or ``muted``), ``is_dashed``, and
+``legend`` (its entry in the legend, which series may share; empty for none; else its name).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
 Panel = dict[str, Any]
 Series = dict[str, Any]
@@ -84,8 +85,3 @@ def with_note(panels: Iterable[Panel], note: str) -> list[Panel]:
         {**own, "note": " ".join(filter(None, (own.get("note"), note)))} if note else own
         for own in panels
     ]
-
-
-def columns_of(one: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return which of the optional columns a series has."""
-    return tuple(name for name in ("error", "labels") if name in one)

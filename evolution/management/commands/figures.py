@@ -16,6 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from evolution.management.base import bad_input, parsed_rule, print_json, stderr_console
 from simulations.figures import FIGURE_NAMES, UnknownFigure, get_figure
 
+INTERRUPTED = 130
+
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
@@ -82,9 +84,7 @@ class Command(BaseCommand):
         title = f"Figure {figure.number}: {figure.title}"
         files = {
             f"{figure.name}.{name}": content
-            for name, content in panel_print.print_figure(
-                title, panels, figure.layout, note
-            ).items()
+            for name, content in panel_print.print_figure(title, panels, figure.layout).items()
         }
         files |= {
             f"{figure.name}-{key}.csv": panel_csv(panel).encode() for key, panel in panels.items()
@@ -117,6 +117,8 @@ class Command(BaseCommand):
                     )
             published = figure_choice.published_experiment(figure)
             if number is not None:
+                if figure.path_key is None:
+                    raise bad_input(f"--run: {figure.name} shows no single run.")
                 if experiment is None:
                     raise bad_input("--run needs an experiment, and there is none.")
                 if not 1 <= number <= experiment.n_runs:
@@ -173,6 +175,10 @@ class Command(BaseCommand):
                 raise CommandError(str(error)) from error
             except ValueError as error:
                 raise CommandError(f"The rule cannot be shown. {error}") from error
+            except KeyboardInterrupt:
+                raise CommandError(
+                    "Interrupted: nothing was written.", returncode=INTERRUPTED
+                ) from None
         held_out = [
             {**row, "trials": list(found.trials), "reason": str(found.reason or "")}
             for row, found in zip(tried, evaluations, strict=True)
