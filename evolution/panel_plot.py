@@ -11,7 +11,7 @@ from evolution.plots import new_figure
 from simulations.panels import MAX_POINTS, decimate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from bokeh.models import GlyphRenderer
     from bokeh.plotting import figure
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _N_COLORS = 8
 # With more curves the legend would cover them; a pointer at a curve tells its name.
 _MAX_LEGEND_ENTRIES = 6
+# What fits beside each other on a phone, with a mark and a space that are as wide as six letters.
+_LETTERS_OF_LEGEND = 40
+_LETTERS_OF_MARK = 6
 
 
 def panel_figure(panel: Mapping[str, Any], name: str = "panel") -> figure:
@@ -65,7 +68,7 @@ def panel_figure(panel: Mapping[str, Any], name: str = "panel") -> figure:
         legend = Legend(
             items=items,
             orientation="horizontal",
-            ncols=3,
+            ncols=_n_columns([item.label.value for item in items]),
             click_policy="hide",
             border_line_color=None,
             label_text_font_size="12px",
@@ -79,6 +82,10 @@ def panel_figure(panel: Mapping[str, Any], name: str = "panel") -> figure:
         # Times in ms are long numbers, and a plot may be as narrow as a phone.
         plot.xaxis.ticker.desired_num_ticks = 4
     return plot
+
+
+def _n_columns(names: Sequence[str]) -> int:
+    return max(1, _LETTERS_OF_LEGEND // (_LETTERS_OF_MARK + max(map(len, names))))
 
 
 def _draw(plot: figure, panel: Mapping[str, Any], series: Mapping[str, Any]) -> list[GlyphRenderer]:
