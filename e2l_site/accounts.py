@@ -97,7 +97,7 @@ def _welcome(request: HttpRequest) -> HttpResponse:
     form = FirstAccountForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         user = _create_first_account(form)
-        login(request, user)
+        login(request, user, backend="e2l_site.backends.Accounts")
         messages.success(request, f"Welcome, {user.get_username()}. The site is yours.")
         return redirect("evolution:experiments")
     return render(request, "accounts/welcome.html", {"form": form})

@@ -13,11 +13,11 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from evolution.enums import Outcome, ProbeKind, ProbeState
+from evolution.enums import Action, Outcome, ProbeKind, ProbeState
 from evolution.errors import ProbeRefused
 from evolution.models import EvaluationContext, Probe
 from evolution.models.evaluation import LEASE_S
-from evolution.services import watchdog, workers
+from evolution.services import audit, watchdog, workers
 from evolution.services.couriers import queue_length, send_probe
 from evolution.services.evaluations import engine_version
 from evolution.services.simulator import MachineFault
@@ -101,6 +101,12 @@ def request_probe(
                 "estimated_s": n_steps * learning_task.estimate_seconds(parameters, n_rules),
             },
         )
+    audit.record(
+        Action.SIMULATED,
+        by=owner,
+        subject=f"rule {rule.pk}",
+        detail=f"{kind} in {learning_task.name}, {preset}",
+    )
     transaction.on_commit(partial(send_probe, probe.pk))
     return probe
 
