@@ -22,6 +22,7 @@ from e2l_site.environment import (
     read_database,
     read_list,
     read_number,
+    read_oidc,
     read_origins,
     read_redis_url,
     read_secret_key,
@@ -154,6 +155,9 @@ SESSION_COOKIE_AGE = (
 )
 #: Visitors may read what the laboratory may read.
 E2L_PUBLIC = read_bool("E2L_PUBLIC", default=False)
+
+#: Sign-in by OpenID Connect, None without it.
+OIDC = read_oidc()
 
 # Who types a wrong password ten times waits: the pair of name and address is locked, so that
 # nobody can lock out somebody else. Counted in the database.
