@@ -38,7 +38,7 @@ def _failed(credentials: dict[str, Any], request: HttpRequest | None = None, **_
 
 @receiver(user_locked_out)
 def _locked_out(request: HttpRequest, username: str | None, **_: Any) -> None:
-    if hasattr(request, "axes_failures_since_start"):  # only the attempt that was one too many
+    if request.axes_failures_since_start is not None:  # only the attempt that was one too many
         _record(Action.LOCKED_OUT, username)
 
 

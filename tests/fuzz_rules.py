@@ -2,7 +2,8 @@
 
 Texts are made by the grammar, by mutation of such texts, from the odd corners of Unicode and
 from raw bytes. Each goes the whole way of a text that somebody types: parsing, canonical form,
-fingerprint, markup, machine code, and its values beside those of the slow reference, bit by bit. Found are
+fingerprint, markup; of those that are accepted every fourth is compiled, and its values are
+compared with those of the slow reference, bit by bit. Found are
 
 * any exception but `RuleSyntaxError`, and any end of the process;
 * a text that takes longer than 50 ms of CPU time, each of several times; compilation is not
@@ -10,8 +11,8 @@ fingerprint, markup, machine code, and its values beside those of the slow refer
 * machine code that differs from the reference, and forms that do not read back;
 * memory that grows.
 
-The texts depend on the seed only. A child process does the work and leaves the text in hand in shared memory,
-so that a crash has a name; the parent begins a new child after it.
+The texts depend on the seed only. A child process does the work and leaves the text in hand in
+shared memory, so that a crash or a hang has a name.
 """
 
 from __future__ import annotations
@@ -52,10 +53,11 @@ WARM_UP = 100_000
 GROWTH_MB = 32.0
 
 _NUMBERS = (
-    "0 1 2 3 10 64 65 100 0.5 .5 5. 1e3 1e-3 1e308 1.8e308 1e-308 5e-324 4.9e-400 1e400 "
-    "0.1 0.30000000000000004 123456789 9007199254740993 1e22 1e23 00 01 1_000 0x10 1j 1.2.3 1e 1e+ "
-    "999999999999999999999999999999 2147483648 -1"
-).split()
+    "0", "1", "2", "3", "10", "64", "65", "100", "0.5", ".5", "5.", "1e3", "1e-3", "1e308",
+    "1.8e308", "1e-308", "5e-324", "4.9e-400", "1e400", "0.1", "0.30000000000000004",
+    "123456789", "9007199254740993", "1e22", "1e23", "00", "01", "1_000", "0x10", "1j",
+    "1.2.3", "1e", "1e+", "999999999999999999999999999999", "2147483648", "-1"
+)  # fmt: skip
 _NAMES = (*INPUTS, "x_0", "x_1", "x_2", "x_3", "w", "V", "vs", "_", "__class__", "exp", "pi", "nan")
 _TOKENS = (
     *"+-*/()",
@@ -76,9 +78,9 @@ _TOKENS = (
     "%",
 )
 _WORDS = (
-    "exp(v)", "v.real", "lambda: v", "v if u else s", "[v]", "f'{v}'", "__import__('os')", "v;u", "v=u",
-    "#", "\\", "'", '"', "v@u", "v<u", "not v", "v:=u", "{{v}}", "<b>", "𝑣", "ｖ", "v\u200bu", "−v", "v×u",
-    "٣", "²", "\ud800", "\ufeff", "e", "inf", "\r\n",
+    "exp(v)", "v.real", "lambda: v", "v if u else s", "[v]", "f'{v}'", "__import__('os')", "v;u",
+    "v=u", "#", "\\", "'", '"', "v@u", "v<u", "not v", "v:=u", "{{v}}", "<b>", "𝑣", "ｖ",
+    "v\u200bu", "−v", "v×u", "٣", "²", "\ud800", "\ufeff", "e", "inf", "\r\n",
 )  # fmt: skip
 _POINTS = np.random.RandomState(1).uniform(-2.0, 2.0, (3, 9))
 _POINTS[:, 0] = 0.0
@@ -340,15 +342,18 @@ def fuzz(n_inputs: int, seed: int, *, in_hand: mmap.mmap | None = None) -> Repor
         if number % 10_000 == 0:
             report.memory_mb.append((number, _memory_mb()))
             if in_hand is not None:
-                print(
-                    f"  {number}: {report.n_accepted} accepted, {len(report.problems)} problems, {_memory_mb():.0f} MB",
-                    file=sys.stderr,
-                    flush=True,
-                )  # noqa: T201, E501
+                _say(report)
     report.seconds = time.perf_counter() - begin
     if report.growth_mb > GROWTH_MB:
         report.problems.append(f"memory grew by {report.growth_mb:.0f} MB")
     return report
+
+
+def _say(report: Report) -> None:
+    sys.stderr.write(
+        f"  {report.n_inputs}: {report.n_accepted} accepted, {len(report.problems)} problems, "
+        f"{_memory_mb():.0f} MB\n"
+    )
 
 
 def _memory_mb() -> float:

@@ -50,6 +50,18 @@ def create_account(name: str, role: Role, *, by: Person | None) -> User:
     return user
 
 
+def admit(user: User, role: Role, *, detail: str) -> None:
+    """Give a role to an account that somebody else vouches for, and write down who does."""
+    with transaction.atomic():
+        _join(user, role)
+        audit.record(
+            Action.ACCOUNT_CREATED,
+            by=user,
+            subject=f"account {user.username}",
+            detail=f"{role.label}, by {detail}",
+        )
+
+
 def set_role(user: User, role: Role, *, by: Person | None) -> None:
     """Give an account another role.
 

@@ -113,14 +113,7 @@ def _show(
     context = {
         "section": "people",
         "form": form,
-        "rows": [
-            {
-                "user": user,
-                # Also of somebody who is deactivated.
-                "role": Role.OPERATOR if user.is_superuser else user.role_name or Role.MEMBER,
-            }
-            for user in users
-        ],
+        "rows": [{"user": user, "role": access.role_of_account(user)} for user in users],
         "roles": Role.choices,
         **more,
     }

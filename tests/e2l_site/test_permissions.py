@@ -1,8 +1,7 @@
 """Every route, asked by everybody: a route without a row in the table below fails.
 
-Ann owns a private experiment and one that the laboratory may read. Bob is a member and a
-stranger to both, Vera a viewer, Olga an operator; Nobody has no account, Guest a link to the private
-experiment.
+The owner, a member, has a private experiment and one that the laboratory may read. The stranger
+is another member; the guest has no account but a link to the private experiment.
 """
 
 from __future__ import annotations
@@ -194,8 +193,8 @@ class World:
         }:
             pk = self.users["stranger"].pk
         known = {
-            "pk": pk, "number": 1, "index": 0, "link": self.spare_link.pk, "secret": "no-such-secret",
-            "token": "no-such-token", "uidb64": "MQ", "name": "fitness",
+            "pk": pk, "number": 1, "index": 0, "link": self.spare_link.pk, "name": "fitness",
+            "secret": "no-such-secret", "token": "no-such-token", "uidb64": "MQ",
         }  # fmt: skip
         return {name: known[name] for name in names}
 
@@ -324,8 +323,8 @@ def test_several_at_once_are_changed_by_nobody_who_may_not_change_all_of_them(wo
 
 
 PAGES_OF_MANY = (
-    "/", "/?q=Hidden", "/rules/?task=error-driven", "/rules/?task=error-driven&sort=simplest",
-    "/rules/?task=error-driven&q=(v-u)*s**3", "/compare/", "/compare/?q=Hidden",
+    "/", "/?q=Hidde", "/rules/?task=error-driven", "/rules/?task=error-driven&sort=simplest",
+    "/rules/?task=error-driven&q=(v-u)*s**3", "/compare/", "/compare/?q=Hidde",
     "/lab/check/?task=error-driven&expression-delta_w=(v-u)*s**3",
 )  # fmt: skip
 
@@ -342,8 +341,6 @@ def test_nothing_private_leaks_into_pages_of_many(world):
             if person == "viewer" and path.startswith("/lab"):
                 continue
             html = client.get(path).content.decode()
-            # What was typed into a search stands in its field.
-            html = html.replace('value="Hidden"', "")
             assert [trace for trace in traces if trace in html] == [], (person, path)
     # The test could fail: the owner's pages do show it.
     assert "Hidden" in world.clients["owner"].get("/").content.decode()
@@ -351,10 +348,10 @@ def test_nothing_private_leaks_into_pages_of_many(world):
 
 def test_a_shared_rule_tells_nothing_of_private_experiments(world):
     """The private experiment has found the shared rule as well, and a relative of it."""
-    relative = make_rule("2*(v - u)*s")
-    Rule.objects.filter(pk=relative.pk).update(shared_at=None)
     run = world.private.runs.get()
     add_generations(run, [(SHARED_RULE, -11.0), ("2*(v - u)*s", -10.0)])
+    relative = make_rule("2*(v - u)*s")
+    Rule.objects.filter(pk=relative.pk).update(shared_at=None)
     path = make_rule(SHARED_RULE).get_absolute_url()
     for person, n_experiments in (("stranger", 1), ("viewer", 1), ("owner", 2), ("operator", 2)):
         html = world.clients[person].get(path).content.decode()
