@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from channels.auth import AuthMiddlewareStack
 from channels.routing import URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator, WebsocketDenier
+from channels.sessions import SessionMiddlewareStack
 from django.conf import settings
 from django.urls import path
 
@@ -41,7 +41,7 @@ class SameOriginValidator:
 
 websocket_application = AllowedHostsOriginValidator(
     SameOriginValidator(
-        AuthMiddlewareStack(
+        SessionMiddlewareStack(
             URLRouter(
                 [
                     path("ws/experiments/<int:pk>/", ExperimentConsumer.as_asgi()),

@@ -59,7 +59,27 @@ VARIABLES = (
         "comma-separated learning tasks of your own as `package.module:ClassName`, found on "
         "`PYTHONPATH`; see Add a learning task",
     ),
-    Variable("E2L_HTTPS", "0", "1 behind a proxy that ends TLS and sets `X-Forwarded-Proto`"),
+    Variable(
+        "E2L_HTTPS",
+        "0",
+        "1 behind a proxy that ends TLS and sets `X-Forwarded-Proto`; plain requests are "
+        "redirected",
+    ),
+    Variable(
+        "E2L_PUBLIC",
+        "0",
+        "1 lets everybody read, without an account, what the laboratory may read",
+    ),
+    Variable("E2L_SESSION_DAYS", "14", "days after which people sign in again"),
+    Variable(
+        "E2L_OIDC_ISSUER",
+        "none",
+        "sign-in by OpenID Connect: address of the provider; see People and sharing",
+    ),
+    Variable("E2L_OIDC_CLIENT_ID", "none", "name of this site at the provider"),
+    Variable("E2L_OIDC_CLIENT_SECRET", "none", "secret of this site at the provider"),
+    Variable("E2L_OIDC_NAME", "the issuer's host", "what the button of the sign-in page says"),
+    Variable("E2L_OIDC_ROLE", "viewer", "role of those who come by it first: viewer or member"),
     Variable(
         "E2L_SECRET_KEY",
         "made at the first start",

@@ -61,19 +61,26 @@ class FigureChoice:
         return self.experiment is None or has_papers_parameters(self.figure, self.experiment)
 
 
-def offered_experiments(figure: PaperFigure) -> QuerySet[Experiment]:
-    """Return experiments of the figure's learning task, the latest first."""
+def offered_experiments(
+    figure: PaperFigure, readable: QuerySet[Experiment] | None = None
+) -> QuerySet[Experiment]:
+    """Return experiments of the figure's learning task, the latest first.
+
+    ``readable`` are the experiments that the reader may see; None for all.
+    """
     return (
-        Experiment.objects.not_archived()
+        _among(readable)
         .filter(learning_task_name=figure.learning_task_name)
         .exclude(state__in=[ExperimentState.PUBLISHED, ExperimentState.CREATED])
         .newest_first()
     )
 
 
-def default_experiment(figure: PaperFigure) -> Experiment | None:
+def default_experiment(
+    figure: PaperFigure, readable: QuerySet[Experiment] | None = None
+) -> Experiment | None:
     """Return the latest experiment with the authors' parameters, None if there is none."""
-    latest = offered_experiments(figure).filter(preset=figure.preset.name)[:N_OFFERED]
+    latest = offered_experiments(figure, readable).filter(preset=figure.preset.name)[:N_OFFERED]
     return next((own for own in latest if has_papers_parameters(figure, own)), None)
 
 
@@ -86,10 +93,16 @@ def has_papers_parameters(figure: PaperFigure, experiment: Experiment) -> bool:
     )
 
 
-def published_experiment(figure: PaperFigure) -> Experiment | None:
+def _among(readable: QuerySet[Experiment] | None) -> QuerySet[Experiment]:
+    return (Experiment.objects.all() if readable is None else readable).not_archived()
+
+
+def published_experiment(
+    figure: PaperFigure, readable: QuerySet[Experiment] | None = None
+) -> Experiment | None:
     """Return the authors' own runs where they have been imported."""
     return (
-        Experiment.objects.not_archived()
+        _among(readable)
         .filter(learning_task_name=figure.learning_task_name, state=ExperimentState.PUBLISHED)
         .newest_first()
         .first()

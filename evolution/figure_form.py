@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 
-from evolution import figure_choice
+from evolution import access, figure_choice
 from evolution.models import Rule
 from nest_build.rules import MAX_LENGTH, RuleSyntaxError
 
 if TYPE_CHECKING:
+    from evolution.access import Person
     from evolution.models import Experiment
     from nest_build.rules import PlasticityRule
     from simulations.figures.base import PaperFigure
@@ -25,6 +26,8 @@ class FigureForm(forms.Form):
     Parameters
     ----------
     figure : PaperFigure
+    reader : User or AnonymousUser
+        Only what this person may read can be chosen.
     """
 
     experiment = forms.ChoiceField(label="Experiment", required=False)
@@ -44,20 +47,23 @@ class FigureForm(forms.Form):
         ),
     )
 
-    def __init__(self, data: Any, *, figure: PaperFigure) -> None:
+    def __init__(self, data: Any, *, figure: PaperFigure, reader: Person) -> None:
         super().__init__(data, label_suffix="")
         self.figure = figure
-        self.offered = list(figure_choice.offered_experiments(figure)[: figure_choice.N_OFFERED])
+        self.reader = reader
+        self.readable = access.visible_experiments(reader)
+        offered = figure_choice.offered_experiments(figure, self.readable)
+        self.offered = list(offered[: figure_choice.N_OFFERED])
         self.default = next(
             (own for own in self.offered if figure_choice.has_papers_parameters(figure, own)), None
         )
         if self.default is None and len(self.offered) == figure_choice.N_OFFERED:
-            self.default = figure_choice.default_experiment(figure)
+            self.default = figure_choice.default_experiment(figure, self.readable)
         wanted = self.data.get("experiment", "")
         self.experiments = {str(own.pk): own for own in filter(None, (*self.offered, self.default))}
         if wanted not in self.experiments and re.fullmatch("[0-9]{1,18}", wanted):
             # One that is not among the latest.
-            found = figure_choice.offered_experiments(figure).filter(pk=int(wanted)).first()
+            found = offered.filter(pk=int(wanted)).first()
             if found is not None:
                 self.experiments[wanted] = found
         self.fields["experiment"].choices = [
@@ -87,7 +93,7 @@ class FigureForm(forms.Form):
         expressions = tuple(part.strip() for part in text.split(";"))
         if re.fullmatch("[0-9]{1,18}", text):
             record = Rule.objects.filter(pk=int(text)).first()
-            if record is None:
+            if record is None or not access.may_read_rule(self.reader, record):
                 raise forms.ValidationError(f"There is no rule {text} in the catalogue.")
             expressions = tuple(record.expressions)
         try:
@@ -109,7 +115,7 @@ class FigureForm(forms.Form):
         return figure_choice.FigureChoice(
             figure=self.figure,
             experiment=self._experiment(values),
-            published=figure_choice.published_experiment(self.figure),
+            published=figure_choice.published_experiment(self.figure, self.readable),
             rule=values.get("rule"),
             run_number=values.get("run"),
         )

@@ -201,7 +201,8 @@ def improvements(experiment: Experiment) -> QuerySet[Generation]:
 
 def log_of(experiment: Experiment) -> list[LogEntry]:
     """Return what people did to an experiment lately, newest first."""
-    return list(experiment.log.select_related("user").order_by("-pk")[:MAX_LOG_ENTRIES])
+    entries = experiment.log.of_experiments().select_related("user")
+    return list(entries.order_by("-pk")[:MAX_LOG_ENTRIES])
 
 
 def baseline_evaluations(experiment: Experiment, keys: Iterable[str]) -> dict[str, Evaluation]:

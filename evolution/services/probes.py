@@ -14,12 +14,12 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from evolution.enums import Outcome, ProbeKind, ProbeState
+from evolution.enums import Action, Outcome, ProbeKind, ProbeState
 from evolution.errors import ProbeRefused
 from evolution.events import announce_probe
 from evolution.models import EvaluationContext, Probe
 from evolution.models.evaluation import LEASE_S
-from evolution.services import watchdog, workers
+from evolution.services import audit, watchdog, workers
 from evolution.services.couriers import queue_length, send_probe
 from evolution.services.evaluations import engine_version
 from evolution.services.simulator import MachineFault
@@ -131,6 +131,12 @@ def ask(question: Question, rule: Rule, *, owner: AbstractBaseUser | None) -> Pr
         probe, _ = Probe.objects.get_or_create(
             digest=question.digest, defaults={**values, "rule": rule, "owner": owner}
         )
+    audit.record(
+        Action.SIMULATED,
+        by=owner,
+        subject=f"rule {rule.pk}",
+        detail=f"{question.kind} in {question.learning_task_name}, {question.preset}",
+    )
     transaction.on_commit(partial(send_probe, probe.pk))
     return probe
 

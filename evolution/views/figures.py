@@ -18,6 +18,7 @@ from evolution.panel_plot import panel_figure
 from evolution.paper_figures import all_panels, command_for, evolution_panels
 from evolution.services import figures
 from evolution.views.control import conflict
+from evolution.views.guards import for_members, open_to_the_public
 from evolution.views.microscope import probe_context
 from evolution.views.presentation import figure_response
 from simulations.figures import FIGURE_NAMES, UnknownFigure, get_figure
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from simulations.figures.base import PaperFigure
 
 
+@open_to_the_public
 @require_safe
 def index(request: HttpRequest) -> HttpResponse:
     """List the figures."""
@@ -34,12 +36,13 @@ def index(request: HttpRequest) -> HttpResponse:
     return render(request, "evolution/figures.html", {"section": "figures", "figures": shown})
 
 
+@open_to_the_public
 @never_cache
 @require_safe
 def page(request: HttpRequest, name: str) -> HttpResponse:
     """Show all panels of a figure, and what is missing of it."""
     figure = _figure_or_404(name)
-    form = FigureForm(request.GET, figure=figure)
+    form = FigureForm(request.GET, figure=figure, reader=request.user)
     choice = form.choice()
     answers = figures.answers(choice)
     panels = all_panels(choice, _simulated(answers), _held_out(answers))
@@ -57,12 +60,13 @@ def page(request: HttpRequest, name: str) -> HttpResponse:
     return render(request, "evolution/figure.html", context, status=200 if form.is_valid() else 400)
 
 
+@open_to_the_public
 @never_cache
 @require_safe
 def progress(request: HttpRequest, name: str) -> HttpResponse:
     """Return the part of the page that says how far its simulations are (for htmx)."""
     figure = _figure_or_404(name)
-    choice = FigureForm(request.GET, figure=figure).choice()
+    choice = FigureForm(request.GET, figure=figure, reader=request.user).choice()
     context = {
         "figure": figure,
         "query": request.GET.urlencode(),
@@ -75,11 +79,12 @@ def progress(request: HttpRequest, name: str) -> HttpResponse:
     return response
 
 
+@for_members
 @require_POST
 def simulate(request: HttpRequest, name: str) -> HttpResponse:
     """Ask workers for the simulations that a figure lacks."""
     figure = _figure_or_404(name)
-    form = FigureForm(request.GET, figure=figure)
+    form = FigureForm(request.GET, figure=figure, reader=request.user)
     address = reverse("evolution:figure", args=[name])
     if query := request.GET.urlencode():
         address = f"{address}?{query}"
@@ -91,12 +96,13 @@ def simulate(request: HttpRequest, name: str) -> HttpResponse:
     return redirect(address)
 
 
+@open_to_the_public
 @never_cache
 @require_safe
 def panel(request: HttpRequest, name: str, key: str) -> HttpResponse:
     """Return one panel for BokehJS."""
     figure = _figure_or_404(name)
-    form = FigureForm(request.GET, figure=figure)
+    form = FigureForm(request.GET, figure=figure, reader=request.user)
     if not form.is_valid():
         return JsonResponse({"error": "The address asks for what is not there."}, status=400)
     shown = _panel(form.choice(), key)

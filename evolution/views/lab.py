@@ -17,6 +17,7 @@ from evolution.models import Rule
 from evolution.models.rule import signature_text
 from evolution.services import notes, probes
 from evolution.views.control import conflict
+from evolution.views.guards import for_members
 from evolution.views.lookup import rule_or_404
 from evolution.views.microscope import probe_context
 from nest_build.rules import MAX_LENGTH, PlasticityRule, RuleSyntaxError, parse
@@ -42,6 +43,7 @@ class NoteForm(forms.Form):
         super().__init__(*arguments, label_suffix="", **options)
 
 
+@for_members
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def page(request: HttpRequest) -> HttpResponse:
@@ -74,6 +76,7 @@ def page(request: HttpRequest) -> HttpResponse:
     return render(request, "evolution/lab.html", context, status=status)
 
 
+@for_members
 @never_cache
 @require_safe
 def check(request: HttpRequest) -> HttpResponse:
@@ -87,10 +90,11 @@ def _check_part(request: HttpRequest, task: LearningTask, checked: dict[str, Any
     return render(request, "evolution/_lab_check.html", context)
 
 
+@for_members
 @require_POST
 def note(request: HttpRequest, pk: int) -> HttpResponse:
     """Change the name and the notes that the user gave a rule."""
-    rule = rule_or_404(pk)
+    rule = rule_or_404(pk, request.user)
     form = NoteForm(request.POST)
     if not form.is_valid():
         text = " ".join(
@@ -151,7 +155,7 @@ def _checked(task: LearningTask, data: Any) -> dict[str, Any]:
         fields[0]["problem"] = error
         return {"fields": fields, "rule": None}
     signature = signature_text(task.signature)
-    known = Rule.objects.filter(signature=signature, fingerprint=fingerprint)
+    known = Rule.objects.shared().filter(signature=signature, fingerprint=fingerprint)
     return {
         "fields": fields,
         "rule": rule,

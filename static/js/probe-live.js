@@ -1,13 +1,15 @@
-// [data-probe-socket]: the part of a page that shows a simulation on demand. The server says by
-// WebSocket when there is something new, and the part is asked for again; a new connection begins
-// with such a word, so that nothing is missed while there was none. Between two of them the elapsed
-// time and, where only time tells how far a simulation is, the bar go on by themselves.
+// [data-probe-socket]: the part of a page that shows a simulation on demand, or lies in the part
+// [data-probe-part]. The server says by WebSocket when there is something new, and the part is asked
+// for again; a new connection begins with such a word, so that nothing is missed while there was
+// none. Between two of them the elapsed time and, where only time tells how far a simulation is, the
+// bar go on by themselves.
 (() => {
   "use strict";
   const FIRST_DELAY_MS = 250;
   const MAX_DELAY_MS = 5000;
   const TICK_MS = 250;
   const followed = new Map(); // by address
+  let turn = Promise.resolve(); // requests follow each other: two may be about the same part
 
   class Follower {
     constructor(address) {
@@ -46,15 +48,22 @@
       this.isAsking = true;
       while (this.isStale && this.part) {
         this.isStale = false;
-        try {
-          const { part } = this;
-          await htmx.ajax("GET", part.dataset.probeUrl, { target: part, swap: "outerHTML" });
-        } catch {
-          // The server cannot be reached: so the connection is lost as well, and comes again.
-        }
+        turn = turn.then(() => this.ask());
+        await turn;
       }
       this.isAsking = false;
       if (!this.part) this.end();
+    }
+
+    async ask() {
+      const { part } = this;
+      if (!part) return;
+      const target = document.getElementById(part.dataset.probePart) ?? part;
+      try {
+        await htmx.ajax("GET", part.dataset.probeUrl, { target, swap: "outerHTML" });
+      } catch {
+        // The server cannot be reached: so the connection is lost as well, and comes again.
+      }
     }
 
     end() {

@@ -362,7 +362,7 @@ def test_the_front_holds_the_points_of_the_catalogue(ann, run):
     from evolution import catalogue, fronts
     from simulations.learning_tasks import get_learning_task
 
-    (context,) = catalogue.contexts(get_learning_task(NAME))
+    (context,) = catalogue.contexts(get_learning_task(NAME), Experiment.objects.all())
     points = fronts.pareto_fronts(fronts.fittest_by_complexity(context.pk, context.n_trials), 3)
     answer = ann.get(addresses(run)["front"]).json()
     text = json.dumps(answer)

@@ -83,7 +83,7 @@ def test_what_is_simulated_once_is_there_for_everybody(
     assert "waiting for a worker" in text_of(ann.get("/figures/fig4/"))
     open_part = ann.get("/figures/fig4/progress/")
     assert "HX-Refresh" not in open_part.headers
-    assert b"hx-get" in open_part.content
+    assert b"data-probe-socket" in open_part.content
     found = list(Probe.objects.order_by("pk"))
     assert [probe.kind for probe in found] == [ProbeKind.FIGURE, ProbeKind.HELD_OUT]
     # Two trials are enough here.

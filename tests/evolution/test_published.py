@@ -318,7 +318,7 @@ def test_a_published_experiment_is_not_changed(folder: Path) -> None:
 
 @pytest.mark.django_db
 def test_its_pages_can_be_looked_at(folder: Path, client: Client, django_user_model) -> None:
-    client.force_login(django_user_model.objects.create_user("ann"))
+    client.force_login(django_user_model.objects.create_superuser("ann"))
     imported(folder)
     for experiment in Experiment.objects.all():
         run = experiment.runs.first()
