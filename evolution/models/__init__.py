@@ -3,7 +3,7 @@
 from evolution.models.evaluation import Demand, Evaluation, EvaluationContext
 from evolution.models.experiment import Experiment, LogEntry, Run
 from evolution.models.generation import Generation, Individual
-from evolution.models.probe import Probe, RuleNote
+from evolution.models.probe import Probe, Recording, RuleNote
 from evolution.models.rule import Rule
 from evolution.models.worker import Worker
 
@@ -16,6 +16,7 @@ __all__ = [
     "Individual",
     "LogEntry",
     "Probe",
+    "Recording",
     "Rule",
     "RuleNote",
     "Run",

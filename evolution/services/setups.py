@@ -87,7 +87,10 @@ def load_setup(experiment_id: int) -> ExperimentSetup | None:
         return None
     task_parameters = experiment.get_task_parameters()
     context = evaluations.get_or_create_context(
-        experiment.learning_task, task_parameters, experiment.seed
+        experiment.learning_task,
+        task_parameters,
+        experiment.seed,
+        only_for=experiment.pk if experiment.has_own_evaluations else None,
     )
     if experiment.context_id != context.pk:
         Experiment.objects.filter(pk=experiment_id).update(context=context)
