@@ -71,6 +71,11 @@ class RunDifference:
         return 1 + min(self.n_generations, self.n_generations_again)
 
     @property
+    def largest_text(self) -> str:
+        """The largest difference for people; differences may be of the last digits."""
+        return "0" if not self.largest else f"{self.largest:.3g}".replace("inf", "∞")
+
+    @property
     def is_complete(self) -> bool:
         """Whether all generations of the original can be compared."""
         return self.n_generations_again >= self.n_generations

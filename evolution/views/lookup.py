@@ -10,7 +10,7 @@ from evolution.models import Experiment, Rule
 def experiment_or_404(pk: int) -> Experiment:
     """Return an experiment with its owner, or end the request with a page that says what is not."""
     try:
-        return Experiment.objects.select_related("owner").get(pk=pk)
+        return Experiment.objects.select_related("owner", "original", "context").get(pk=pk)
     except (Experiment.DoesNotExist, OverflowError):
         raise Http404(f"There is no experiment {pk}.") from None
 
