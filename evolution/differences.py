@@ -154,7 +154,7 @@ class Difference:
 
 
 def differences(reproduction: Experiment) -> Difference:
-    """Compare a reproduction with its original, as far as both have come. At most eight statements.
+    """Compare a reproduction with its original, as far as both have come. At most nine statements.
 
     Parameters
     ----------
@@ -196,9 +196,9 @@ def _compare_generations(original: int, again: int) -> list[tuple[Any, ...]]:
     Half of it: PostgreSQL raises an error where a difference is too large for a float.
     """
     generation, run, individual = _tables(Generation, Run, Individual)
-    differs = f"""NOT ({_same("a.champion_fitness", "b.champion_fitness")}
+    differs = f"""NOT COALESCE({_same("a.champion_fitness", "b.champion_fitness")}
         AND {_same("ca.rule_id", "cb.rule_id")} AND ca."index" = cb."index"
-        AND a.parents = b.parents)"""
+        AND a.parents = b.parents, FALSE)"""
     statement = f"""
         SELECT ra."index", COUNT(CASE WHEN {differs} THEN 1 END),
                MIN(CASE WHEN {differs} THEN a."index" END),
@@ -307,6 +307,7 @@ def _software(original: Experiment, reproduction: Experiment) -> list[tuple[str,
 
 
 def _same(one: str, other: str) -> str:
+    """Return the condition that two values are the same, or both are null; null for false."""
     # SQLite before 3.39 has no IS NOT DISTINCT FROM.
     return f"({one} = {other} OR ({one} IS NULL AND {other} IS NULL))"
 

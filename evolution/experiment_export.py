@@ -127,11 +127,14 @@ class _Done:
             }
 
     def rule_numbers(self, others: Iterable[int]) -> dict[int, int]:
-        """Return the number of each rule in the file by its id, in the order of the ids."""
+        """Return the number of each rule in the file by its id, in the order of the keys."""
         ids = set(others)
         for run in self._runs:
             ids.update(self._individuals(run).values_list("rule_id", flat=True).distinct())
-        return {pk: number for number, pk in enumerate(sorted(ids - {None}))}
+        keys = {}
+        for some in _batches(sorted(ids - {None})):
+            keys.update(Rule.objects.filter(pk__in=some).values_list("pk", "key"))
+        return {pk: number for number, pk in enumerate(sorted(keys, key=keys.__getitem__))}
 
     def generation_rows(self) -> Iterator[dict[str, Any]]:
         for run in self._runs:
@@ -197,7 +200,7 @@ def _baseline_ids(experiment: Experiment) -> list[int]:
 
 def _rule_rows(numbers: Mapping[int, int]) -> Iterator[dict[str, Any]]:
     for ids in _batches(list(numbers)):
-        rules = Rule.objects.filter(pk__in=ids).order_by("pk")
+        rules = Rule.objects.filter(pk__in=ids).order_by("key")
         for pk, key, expressions, complexity in rules.values_list(
             "pk", "key", "expressions", "complexity"
         ):
@@ -218,7 +221,7 @@ def _evaluation_rows(
     for ids in _batches(list(numbers)):
         evaluations = Evaluation.objects.filter(
             known, context=experiment.context_id, rule__in=ids
-        ).order_by("rule_id")
+        ).order_by("rule__key")
         for pk, trials, reason, detail, seconds in evaluations.values_list(
             "rule_id", "trials", "reason", "detail", "seconds"
         ):

@@ -12,6 +12,7 @@ from evolution.views import (
     lab,
     launch,
     probes,
+    recordings,
     rules,
     runs,
 )
@@ -68,6 +69,7 @@ urlpatterns = [
     path("rules/<int:pk>/note/", lab.note, name="rule-note"),
     path("simulations/<int:pk>/", probes.part, name="probe"),
     path("simulations/<int:pk>/panels/<int:index>.json", probes.panel, name="probe-panel"),
+    path("simulations/<int:pk>/recording.<str:kind>", recordings.file, name="probe-recording"),
     path("lab/", lab.page, name="lab"),
     path("lab/check/", lab.check, name="lab-check"),
 ]

@@ -221,7 +221,7 @@ class GenerationRow(_Row):
 
     run: Number
     generation: Count
-    champion: Count | None
+    champion: Count
     champion_fitness: Fitness
     is_improvement: bool
     parents: Annotated[list[Count], Field(max_length=1000)]

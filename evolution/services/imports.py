@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import uuid
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import IO, TYPE_CHECKING, TypeVar
 
@@ -114,6 +116,7 @@ class _Import:
         self._n_done = 0
         self._task, self._task_parameters, self._evolution_parameters = _configuration(source)
         self._n_other_keys = 0
+        self._has_genomes: bool | None = None
 
     # --- rules ---
 
@@ -155,12 +158,11 @@ class _Import:
         generations = _ByRun(layout.GENERATIONS, self._rows(layout.GENERATIONS, GenerationRow))
         for row in runs:
             run = self._create_run(experiment, row)
-            ids = self._write_individuals(run, row, individuals, rules, evaluation_of)
-            self._write_generations(run, row, generations, ids)
+            born = self._write_individuals(run, row, individuals, rules, evaluation_of)
+            self._write_generations(run, row, generations, born)
             if row.champion is not None:
-                if row.champion not in ids:
-                    raise broken(layout.RUNS, row.run, f"there is no individual {row.champion}")
-                run.champion_id = ids[row.champion]
+                where = (layout.RUNS, row.run)
+                run.champion_id = born.champion(where, row.champion, row.champion_fitness)
                 run.save(update_fields=["champion"])
         individuals.check_end()
         generations.check_end()
@@ -188,7 +190,8 @@ class _Import:
             tags=[tag for tag in found.tags if tag and not any(map(str.isspace, tag))],
             notes=found.notes,
             provenance={
-                **found.provenance,
+                # A template that asks for `provenance.items` would get this one.
+                **{name: text for name, text in found.provenance.items() if name != "items"},
                 "exported": f"{manifest.created_at:%Y-%m-%d %H:%M} UTC"
                 + (f", experiment of {found.owner}" if found.owner else ""),
                 "state when exported": found.state,
@@ -229,7 +232,7 @@ class _Import:
                     trials=row.trials,
                     n_trials_done=len(row.trials),
                     worst=min(row.trials, default=None),
-                    score=aggregate(row.trials) if row.trials and not row.reason else None,
+                    score=_finite(aggregate(row.trials)) if row.trials and not row.reason else None,
                     complexity=complexity[rule_id],
                     state=EvaluationState.DONE,
                     reason=row.reason,
@@ -273,6 +276,10 @@ class _Import:
                 raise broken(*where, f"there is no state {row.state!r}")
             if (row.champion is None) != (row.n_generations < 0):
                 raise broken(*where, "there is a champion from generation 0 on, and only then")
+            if row.champion is None and row.champion_fitness != layout.MINUS_INFINITY:
+                raise broken(*where, "there is a fitness without a champion")
+            if row.improved_at_generation > max(0, row.n_generations):
+                raise broken(*where, "the champion improved in a generation that is not there")
         return rows
 
     def _create_run(self, experiment: Experiment, row: RunRow) -> Run:
@@ -306,9 +313,10 @@ class _Import:
         individuals: _ByRun[IndividualRow],
         rules: list[int],
         evaluation_of: dict[int, int],
-    ) -> dict[int, int]:
-        """Return the ids of a run's individuals by their numbers."""
-        ids: dict[int, int] = {}
+    ) -> _Born:
+        """Return the individuals of a run."""
+        born = _Born()
+        ids = born.ids
         last = -1
         for batch in _batches(individuals.of(row.run)):
             new = []
@@ -321,6 +329,8 @@ class _Import:
                 if item.parent is not None and item.parent not in ids:
                     raise broken(*where, f"there is no parent {item.parent} before it")
                 rule_id = None if item.rule is None else _rule_id(where, item.rule, rules)
+                if rule_id is None:
+                    born.without_rule.add(item.individual)
                 ids[item.individual] = 0
                 new.append(
                     Individual(
@@ -342,7 +352,7 @@ class _Import:
                 )
             Individual.objects.bulk_create(new)
             ids.update((individual.index, individual.pk) for individual in new)
-        return ids
+        return born
 
     def _check_individual(self, where: tuple[str, int], item: IndividualRow, row: RunRow) -> None:
         if item.generation > row.n_generations:
@@ -351,8 +361,15 @@ class _Import:
             raise broken(*where, f"there is no origin {item.origin!r}")
         if item.outcome not in Outcome.values:
             raise broken(*where, f"there is no outcome {item.outcome!r}")
+        if item.rule is None and item.fitness != layout.MINUS_INFINITY:
+            raise broken(*where, "there is a fitness without a rule")
         signature = self._task.signature
-        if item.genomes == [[]]:
+        has_genome = item.genomes != [[]]
+        if self._has_genomes is None:
+            self._has_genomes = has_genome
+        if has_genome != self._has_genomes:
+            raise broken(*where, "all individuals have genomes, or none")
+        if not has_genome:
             # Results of the literature: genomes were not published.
             return
         if len(item.genomes) != len(signature.branches):
@@ -366,9 +383,10 @@ class _Import:
             raise broken(*where, "a mutated gene is not in the genome")
 
     def _write_generations(
-        self, run: Run, row: RunRow, generations: _ByRun[GenerationRow], ids: dict[int, int]
+        self, run: Run, row: RunRow, generations: _ByRun[GenerationRow], born: _Born
     ) -> None:
         expected = 0
+        before = -math.inf
         for batch in _batches(generations.of(row.run)):
             new = []
             for line, item in batch:
@@ -378,18 +396,19 @@ class _Import:
                         *where, f"generation {expected} is expected, not {item.generation}"
                     )
                 expected += 1
-                for number in (item.champion, *item.parents):
-                    if number is not None and number not in ids:
-                        raise broken(*where, f"run {row.run} has no individual {number}")
-                if item.champion is None:
-                    raise broken(*where, "there is no champion")
+                for number in item.parents:
+                    if number not in born.ids:
+                        raise broken(*where, f"there is no individual {number}")
+                fitness = fitness_from_json(item.champion_fitness)
+                known = -math.inf if fitness is None else fitness
                 new.append(
                     Generation(
                         run=run,
                         index=item.generation,
-                        champion_id=ids[item.champion],
-                        champion_fitness=fitness_from_json(item.champion_fitness),
-                        is_improvement=item.is_improvement,
+                        champion_id=born.champion(where, item.champion, item.champion_fitness),
+                        champion_fitness=fitness,
+                        # Whatever the file says: curves are made of what is fitter than before.
+                        is_improvement=item.is_improvement and known > before,
                         parents=[item.parents],
                         n_evaluations=item.n_evaluations,
                         n_cached=item.n_cached,
@@ -397,6 +416,7 @@ class _Import:
                         created_at=item.created_at,
                     )
                 )
+                before = known
             Generation.objects.bulk_create(new)
         if expected != row.n_generations + 1:
             raise BrokenExperimentFile(
@@ -410,6 +430,22 @@ class _Import:
             if self._progress is not None and self._n_done % _BATCH == 0:
                 self._progress(self._n_done, self._n_rows)
             yield row
+
+
+@dataclass
+class _Born:
+    """The individuals of a run: their ids by number, and the numbers of those without a rule."""
+
+    ids: dict[int, int] = field(default_factory=dict)
+    without_rule: set[int] = field(default_factory=set)
+
+    def champion(self, where: tuple[str, int], number: int, fitness: float | str) -> int:
+        """Return the id of a champion, which has a rule if it has a fitness."""
+        if number not in self.ids:
+            raise broken(*where, f"there is no individual {number}")
+        if number in self.without_rule and fitness != layout.MINUS_INFINITY:
+            raise broken(*where, f"individual {number} has no rule and so no fitness")
+        return self.ids[number]
 
 
 class _ByRun:
@@ -470,6 +506,10 @@ def _rule_id(where: tuple[str, int], number: int, rules: list[int]) -> int:
     if number >= len(rules):
         raise broken(*where, f"there is no rule {number}")
     return rules[number]
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _batches(items: Iterable) -> Iterator[list]:

@@ -53,8 +53,9 @@ def export(request: HttpRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def bring_in(request: HttpRequest) -> HttpResponse:
     """Import the experiment of a file."""
-    form = ImportForm(request.POST or None, request.FILES or None, label_suffix="")
-    if request.method == "POST" and form.is_valid():
+    sent = (request.POST, request.FILES) if request.method == "POST" else ()
+    form = ImportForm(*sent, label_suffix="")
+    if form.is_valid():
         try:
             experiment, is_new = import_experiment(
                 form.cleaned_data["file"].file, owner=request.user, limits=PAGE_LIMITS

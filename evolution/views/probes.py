@@ -15,10 +15,12 @@ from evolution.models import Probe
 from evolution.panel_plot import panel_figure
 from evolution.rule_shape import shape_panels
 from evolution.services import probes
+from evolution.views import tables
 from evolution.views.control import conflict
 from evolution.views.lookup import rule_or_404
 from evolution.views.microscope import fitting_tasks, probe_context
 from evolution.views.presentation import figure_response
+from evolution.views.tables import Column, Table
 
 
 @require_POST
@@ -41,7 +43,19 @@ def simulate(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 def part(request: HttpRequest, pk: int) -> HttpResponse:
     """Return the part of a page that shows a simulation (for htmx)."""
-    return render(request, "evolution/_probe.html", {"item": probe_context(_probe_or_404(pk))})
+    item = probe_context(_probe_or_404(pk))
+    if tables.is_wanted(request):
+        unit = tables.unit(item["fitness_label"])
+        columns = (
+            tables.rule("name", "rule"),
+            Column("fitness", "fitness", unit),
+            Column("trials", "trials", unit),
+            Column("reason", "reason"),
+        )
+        return tables.answer(
+            request, f"simulation-{pk}", {"trials": lambda: Table(columns, item["rows"])}
+        )
+    return render(request, "evolution/_probe.html", {"item": item})
 
 
 @never_cache
