@@ -137,7 +137,7 @@ def recording_of(arrays: Mapping[str, np.ndarray]) -> Recording:
 def name_and_unit(name: str) -> tuple[str, str]:
     """Split ``weights_pa`` into ``weights`` and ``pA``; the unit of pure numbers is empty."""
     words, _, last = name.rpartition("_")
-    return (words, _UNITS[last]) if last in _UNITS else (name, "")
+    return (words, _UNITS[last]) if words and last in _UNITS else (name, "")
 
 
 def absolute_ms(
