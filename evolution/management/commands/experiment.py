@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from evolution.management.base import bad_input, check_number_of_runs, parsed_changes
-from evolution.management.following import INTERRUPTED, launch_and_follow
+from evolution.management.following import INTERRUPTED, launch_and_follow, no_news_of_pages
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -172,7 +172,11 @@ class Command(BaseCommand):
         console = Console(file=sys.stderr)
         bar = Progress(console=console, transient=True)
         try:
-            with path.open("rb") as file, bar if console.is_terminal else nullcontext():
+            with (
+                path.open("rb") as file,
+                no_news_of_pages(),
+                bar if console.is_terminal else nullcontext(),
+            ):
                 task = bar.add_task("Importing", total=None)
                 experiment, is_new = import_experiment(
                     file,
