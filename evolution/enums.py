@@ -21,11 +21,19 @@ class ExperimentState(TextChoices):
     FAILED = "failed", "failed"
     #: Of experiments only: results of the literature, which cannot be changed.
     PUBLISHED = "published", "published"
+    #: Of experiments only: read from an experiment file, and not changed here.
+    IMPORTED = "imported", "imported"
 
     @property
     def is_final(self) -> bool:
         """True where nothing happens any more unless a person asks for it."""
-        return self in {self.FINISHED, self.STOPPED, self.FAILED, self.PUBLISHED}
+        return self in {
+            self.FINISHED,
+            self.STOPPED,
+            self.FAILED,
+            self.PUBLISHED,
+            self.IMPORTED,
+        }
 
     @classmethod
     def of_runs(cls, states: Iterable[str]) -> ExperimentState:
@@ -114,6 +122,7 @@ class Action(TextChoices):
     ARCHIVED = "archived", "archived"
     UNARCHIVED = "unarchived", "taken out of the archive"
     RETRIED = "retried", "asked to repeat failed evaluations"
+    IMPORTED = "imported", "imported from a file"
     LABELLED = "labelled", "changed tags and notes"
     HIDDEN = "hidden", "made it private"
     OPENED = "opened", "opened it to the laboratory"

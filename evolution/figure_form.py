@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 
 from evolution import access, figure_choice
-from evolution.models import Rule
 from nest_build.rules import MAX_LENGTH, RuleSyntaxError
 
 if TYPE_CHECKING:
@@ -92,8 +91,8 @@ class FigureForm(forms.Form):
             return None
         expressions = tuple(part.strip() for part in text.split(";"))
         if re.fullmatch("[0-9]{1,18}", text):
-            record = Rule.objects.filter(pk=int(text)).first()
-            if record is None or not access.may_read_rule(self.reader, record):
+            record = access.visible_rules(self.reader).filter(pk=int(text)).first()
+            if record is None:
                 raise forms.ValidationError(f"There is no rule {text} in the catalogue.")
             expressions = tuple(record.expressions)
         try:

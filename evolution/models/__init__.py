@@ -4,7 +4,7 @@ from evolution.models.evaluation import Demand, Evaluation, EvaluationContext
 from evolution.models.experiment import Experiment, Run
 from evolution.models.generation import Generation, Individual
 from evolution.models.people import LogEntry, ShareLink
-from evolution.models.probe import Probe, RuleNote
+from evolution.models.probe import Probe, Recording, RuleNote
 from evolution.models.rule import Rule
 from evolution.models.worker import Worker
 
@@ -17,6 +17,7 @@ __all__ = [
     "Individual",
     "LogEntry",
     "Probe",
+    "Recording",
     "Rule",
     "RuleNote",
     "Run",

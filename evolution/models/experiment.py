@@ -95,6 +95,19 @@ class Experiment(models.Model):
         help_text="Of results of the literature: the authors' parameters, and values of held-out "
         "trials by the number of the run.",
     )
+    original = models.ForeignKey(
+        "self",
+        on_delete=models.SET_NULL,
+        null=True,
+        editable=False,
+        related_name="reproductions",
+        help_text="The experiment that this one repeats to see whether the same comes out.",
+    )
+    has_own_evaluations = models.BooleanField(
+        default=False,
+        editable=False,
+        help_text="Evaluations are neither taken from nor given to other experiments.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)

@@ -81,6 +81,16 @@ class Probe(models.Model):
         return not ProbeState(self.state).is_final
 
 
+class Recording(models.Model):
+    """Everything that a simulation on demand has recorded, from which its panels were made."""
+
+    probe = models.OneToOneField(Probe, on_delete=models.CASCADE, related_name="recording")
+    content = models.BinaryField(help_text="Arrays by name, as NumPy's compressed format.")
+
+    def __str__(self) -> str:
+        return f"recording of {self.probe}"
+
+
 class RuleNote(models.Model):
     """Name and notes that a person gave a rule of the catalogue."""
 

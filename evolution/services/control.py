@@ -17,6 +17,7 @@ from evolution.errors import InvalidExperiment, StateConflict
 from evolution.models import (
     Demand,
     Evaluation,
+    EvaluationContext,
     Experiment,
     Generation,
     Individual,
@@ -256,7 +257,7 @@ def unarchive_experiment(experiment: Experiment, *, by: User | None = None) -> N
 
 
 def delete_experiment(experiment: Experiment, *, by: User | None = None) -> None:
-    """Delete an experiment with its whole history; rules and evaluations stay, they are shared.
+    """Delete an experiment with its whole history; rules and shared evaluations stay.
 
     Raises
     ------
@@ -277,6 +278,8 @@ def delete_experiment(experiment: Experiment, *, by: User | None = None) -> None
         Individual.objects.filter(run__in=runs).delete()
         audit.record(Action.DELETED, by=by, experiment=experiment)
         Experiment.objects.filter(pk=experiment.pk).delete()
+        if experiment.has_own_evaluations:
+            EvaluationContext.objects.filter(pk=experiment.context_id).delete()
 
 
 def retry_failures(

@@ -63,16 +63,30 @@ def canonical_rule(signature: RuleSignature, texts: tuple[str, ...]) -> Plastici
 
 
 def get_or_create_context(
-    learning_task: LearningTask, parameters: TaskParameters, seed: int, *, is_shared: bool = True
+    learning_task: LearningTask,
+    parameters: TaskParameters,
+    seed: int,
+    *,
+    only_for: int | None = None,
+    engine: str | None = None,
+    is_shared: bool = True,
 ) -> EvaluationContext:
     """Return the context of evaluations with these parameters and trial seeds.
 
     Parameters
     ----------
+    only_for : int, optional
+        Id of the experiment that shares its evaluations with no other one: because they come from
+        a stranger, or because it is to simulate everything anew.
+    engine : str, optional
+        Versions that the values were simulated with; by default those of this process.
     is_shared : bool
         Whether the laboratory may know that these trials were used.
     """
-    parts = [learning_task.name, parameters.trial_digest(), seed, engine_version()]
+    engine = engine_version() if engine is None else engine
+    parts = [learning_task.name, parameters.trial_digest(), seed, engine]
+    if only_for is not None:
+        parts.append(f"only for experiment {only_for}")
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     context, _ = EvaluationContext.objects.get_or_create(
         digest=digest,
@@ -80,7 +94,7 @@ def get_or_create_context(
             "learning_task_name": learning_task.name,
             "task_parameters": parameters.to_mapping(),
             "seed": seed,
-            "engine_version": engine_version(),
+            "engine_version": engine,
             "shared_at": timezone.now() if is_shared else None,
         },
     )

@@ -50,6 +50,7 @@ def create_experiment(
     n_runs: int,
     submission_token: UUID | None = None,
     visibility: Visibility = Visibility.LABORATORY,
+    original: Experiment | None = None,
 ) -> tuple[Experiment, bool]:
     """Create an experiment and its runs, ready to be launched.
 
@@ -71,6 +72,8 @@ def create_experiment(
         The same token a second time gives the first experiment: a form was sent twice.
     visibility : Visibility
         Who may read it besides its owner.
+    original : Experiment, optional
+        The experiment that this one reproduces: it simulates everything anew.
 
     Returns
     -------
@@ -97,6 +100,8 @@ def create_experiment(
         n_runs=n_runs,
         submission_token=submission_token,
         visibility=visibility,
+        original=original,
+        has_own_evaluations=original is not None,
         provenance=provenance(),
     )
     try:
@@ -190,6 +195,44 @@ def clone_experiment(
     return clone
 
 
+def reproduce_experiment(
+    experiment: Experiment, *, by: User | None, courier: Courier | None = None
+) -> Experiment:
+    """Launch an experiment once more, with the same configuration and seeds.
+
+    Nothing is taken from the evaluations that are known: everything is simulated anew. What comes
+    out is compared by :func:`evolution.differences.differences`.
+
+    Raises
+    ------
+    StateConflict
+        If it is not over, or is one of the literature, whose genomes are not known.
+    ParameterError
+        If its parameters are those of an earlier version.
+    """
+    if not can_be_reproduced(experiment):
+        raise conflict(experiment, "reproduced")
+    reproduction, _ = create_experiment(
+        owner=by,
+        name=f"{experiment.name} (reproduction)"[:200],
+        learning_task=experiment.learning_task,
+        preset=experiment.preset,
+        task_parameters=experiment.get_task_parameters(),
+        evolution_parameters=experiment.get_evolution_parameters(),
+        seed=experiment.seed,
+        n_runs=experiment.n_runs,
+        original=experiment,
+        visibility=Visibility(experiment.visibility),
+    )
+    launch_experiment(reproduction, by=by, courier=courier)
+    return reproduction
+
+
+def can_be_reproduced(experiment: Experiment) -> bool:
+    """Whether an experiment has a history to compare with that can be made again."""
+    return ExperimentState(experiment.state).is_final and experiment.published is None
+
+
 def label_experiment(
     experiment: Experiment, *, tags: Sequence[str], notes: str, by: User | None
 ) -> None:
@@ -232,5 +275,6 @@ def provenance() -> dict[str, str]:
         "e2l": project["project"]["version"],
         **{name: version(name) for name in packages},
         "python": platform.python_version(),
+        "machine": platform.machine(),
         "host": platform.node(),
     }

@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 from evolution.enums import Action, Outcome, ProbeKind, ProbeState
 from evolution.errors import ProbeRefused
 from evolution.events import announce_probe
-from evolution.models import EvaluationContext, Probe
+from evolution.models import EvaluationContext, Probe, Recording
 from evolution.models.evaluation import LEASE_S
 from evolution.services import audit, watchdog, workers
 from evolution.services.couriers import queue_length, send_probe
@@ -28,6 +28,7 @@ from simulations.evaluation import evaluate_by_trial
 from simulations.figures import get_figure
 from simulations.learning_tasks import Reason, UnknownLearningTask, get_learning_task
 from simulations.panels import panels_of
+from simulations.recordings import pack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -199,7 +200,11 @@ def run_probe(probe_id: int, *, worker: str) -> bool:
             "reason": Reason.ERROR,
             "detail": f"{type(error).__name__}: {error}"[:500],
         }
-    own.update(**outcome, finished_at=Now(), claimed_by="", lease_expires_at=None)
+    recording = outcome.pop("recording", None)
+    with transaction.atomic():
+        is_own = own.update(**outcome, finished_at=Now(), claimed_by="", lease_expires_at=None)
+        if is_own and recording is not None:
+            Recording.objects.update_or_create(probe_id=probe_id, defaults={"content": recording})
     announce_probe(probe_id)
     return True
 
@@ -267,14 +272,18 @@ def _behaviour(
             "detail": shown.detail,
         }
     panels = panels_of(arrays)
+    recording = pack(arrays)
     return {
         "state": ProbeState.FINISHED,
         "reason": shown.reason or "",
         "detail": shown.detail,
         "n_steps_done": 1,
         "panels": panels,
+        "recording": recording,
         "result": {
             "value": shown.value,
+            "has_recording": recording is not None,
+            "engine": engine_version(),
             "panels": [{name: panel[name] for name in ("title", "summary")} for panel in panels],
         },
     }

@@ -93,7 +93,11 @@ def load_setup(experiment_id: int) -> ExperimentSetup | None:
     task_parameters = experiment.get_task_parameters()
     is_shared = experiment.visibility == Visibility.LABORATORY
     context = evaluations.get_or_create_context(
-        experiment.learning_task, task_parameters, experiment.seed, is_shared=is_shared
+        experiment.learning_task,
+        task_parameters,
+        experiment.seed,
+        only_for=experiment.pk if experiment.has_own_evaluations else None,
+        is_shared=is_shared,
     )
     if experiment.context_id != context.pk:
         Experiment.objects.filter(pk=experiment_id).update(context=context)

@@ -18,6 +18,8 @@ from evolution.filters import ComparisonFilter
 from evolution.models import Rule
 from evolution.plots import N_RUN_COLORS
 from evolution.views import comparison_words as words
+from evolution.views import tables
+from evolution.views.comparison_tables import comparison_tables
 from evolution.views.guards import open_to_the_public
 from evolution.views.presentation import figure_response, fitness_axes, rule_address_template
 from simulations.learning_tasks import UnknownLearningTask
@@ -103,6 +105,8 @@ def page(request: HttpRequest) -> HttpResponse:
         }
         if view.is_comparable and view.groups:
             context |= _results(view, request.GET)
+    if tables.is_wanted(request) and view is not None:
+        return tables.answer(request, "compare", comparison_tables(context))
     context["offered"] = _offered(view, access.visible_experiments(request.user))
     return render(request, "evolution/compare.html", context, status=status)
 

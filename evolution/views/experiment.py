@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -12,26 +10,24 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from evolution import selectors
+from evolution import access, selectors
 from evolution.enums import Action, ExperimentState, StopReason
 from evolution.forms import ExtensionForm, LabelsForm
 from evolution.plots import MAX_LEGEND_ENTRIES, band_columns, champion_figure, without_gaps
-from evolution.services import audit, control
-from evolution.views import presentation
+from evolution.services import audit, control, experiments
+from evolution.views import presentation, tables
 from evolution.views.context import of_experiment
+from evolution.views.experiment_tables import experiment_tables
 from evolution.views.guards import open_to_link_holders
 from evolution.views.lookup import experiment_or_404
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from evolution.models import Experiment
 
 #: Rows of the table of improvements; all of them are in the CSV file.
 N_IMPROVEMENTS = 200
 #: Failures that the page lists, the latest ones.
 N_FAILURES = 50
-_HISTORY_PAGE = 5000
 
 
 @open_to_link_holders
@@ -40,6 +36,9 @@ _HISTORY_PAGE = 5000
 def page(request: HttpRequest, pk: int) -> HttpResponse:
     """Show an experiment as far as it has come; JavaScript keeps the page up to date."""
     experiment = experiment_or_404(pk, request.user)
+    if tables.is_wanted(request):
+        found = experiment_tables(experiment, with_details=access.is_operator(request.user))
+        return tables.answer(request, f"experiment-{pk}", found)
     learning_task = experiment.learning_task
     run_list = selectors.runs_of(experiment)
     message = selectors.experiment_message(experiment, run_list)
@@ -176,6 +175,9 @@ def _actions(request: HttpRequest, experiment: Experiment) -> dict[str, Any]:
     return {
         **permitted,
         "possible": control.possible_actions(experiment) if is_allowed else set(),
+        "can_be_reproduced": (
+            access.may_simulate(request.user) and experiments.can_be_reproduced(experiment)
+        ),
         "extension_form": ExtensionForm.for_experiment(experiment),
     }
 
@@ -204,37 +206,5 @@ def history(request: HttpRequest, pk: int) -> HttpResponse:
     """Return every completed generation of every run as CSV."""
     experiment = experiment_or_404(pk, request.user)
     audit.record(Action.EXPORTED, by=request.user, experiment=experiment, detail="history.csv")
-    text = io.StringIO()
-    writer = csv.writer(text)
-    names = [f"rule_{branch}" for branch in experiment.learning_task.signature.branches]
-    writer.writerow(
-        ["run", "seed", "generation", "champion_fitness", "is_improvement",
-         "n_evaluations", "n_cached", *names]
-    )  # fmt: skip
-    writer.writerows(_history_rows(experiment, n_branches=len(names)))
-    response = HttpResponse(text.getvalue(), content_type="text/csv; charset=utf-8")
-    response.headers["Content-Disposition"] = f'attachment; filename="experiment-{pk}.csv"'
-    return response
-
-
-def _history_rows(experiment: Experiment, *, n_branches: int) -> Iterator[list[Any]]:
-    runs = presentation.run_rows(selectors.runs_of(experiment))
-    cursors: dict[int, int] = {}
-    rules: dict[int, list[str]] = {}
-    while rows := selectors.generation_messages(
-        experiment_id=experiment.pk, cursors=cursors, limit=_HISTORY_PAGE
-    ):
-        for row in rows:
-            cursors[row["run"]] = row["generation"]
-            if "rule" in row:
-                rules[row["run"]] = row["rule"]["text"]
-            yield [
-                runs[row["run"]].number,
-                runs[row["run"]].seed,
-                row["generation"],
-                "-inf" if row["fitness"] is None else repr(row["fitness"]),
-                int(row["is_improvement"]),
-                row["n_evaluations"],
-                row["n_cached"],
-                *rules.get(row["run"], [""] * n_branches),
-            ]
+    found = experiment_tables(experiment, with_details=False)
+    return tables.file(request, f"experiment-{pk}.csv", found["generations"]())

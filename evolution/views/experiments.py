@@ -19,17 +19,38 @@ from evolution.forms import BulkForm, ListForm
 from evolution.models import Rule
 from evolution.plots import sparkline
 from evolution.services import control
+from evolution.views import tables
 from evolution.views.guards import check_may_change, open_to_the_public
+from evolution.views.tables import Column, Table
 from simulations.learning_tasks import UnknownLearningTask, get_learning_task, learning_task_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
+    from django.db.models import QuerySet
     from django.http import HttpRequest
 
     from evolution.models import Experiment
 
 PER_PAGE = 25
+_ROWS_AT_ONCE = 500
+_COLUMNS = (
+    Column("number", "experiment.pk"),
+    Column("experiment", "experiment.name"),
+    Column("learning task", "task_title"),
+    Column("preset", "experiment.preset"),
+    Column("owner", lambda row: row["experiment"].owner and row["experiment"].owner.username),
+    Column("tags", "experiment.tags"),
+    Column("state", "experiment.state"),
+    Column("is archived", lambda row: row["experiment"].archived_at is not None),
+    Column("progress", "progress"),
+    tables.rule("best_rule", "best rule"),
+    # The unit depends on the learning task.
+    Column("best fitness", lambda row: row["experiment"].best_fitness),
+    Column("fitness is", lambda row: _fitness_label(row["experiment"])),
+    Column("runs", "experiment.n_runs"),
+    Column("started", "experiment.created_at"),
+)
 #: Service by action, and the word for what was done.
 _BULK: dict[str, tuple[Callable[..., None], str]] = {
     "pause": (control.pause_experiment, "paused"),
@@ -53,20 +74,19 @@ def experiment_list(request: HttpRequest) -> HttpResponse:
     visible = access.visible_experiments(request.user)
     form = ListForm(request.GET, tasks=tasks, owners=listing.owner_names(visible))
     filters = form.filters
+    if tables.is_wanted(request):
+        found = listing.experiments_for_list(filters, visible)
+        return tables.answer(
+            request, "e2l", {"experiments": lambda: Table(_COLUMNS, _all_rows(found, tasks))}
+        )
     page = Paginator(listing.experiments_for_list(filters, visible), PER_PAGE).get_page(
         request.GET.get("page")
     )
-    rules = Rule.objects.in_bulk({item.best_rule_id for item in page if item.best_rule_id})
     steps = listing.champion_steps(item.best_run_id for item in page if item.best_run_id)
     rows = [
-        {
-            "experiment": experiment,
-            "task_title": _title(experiment, tasks),
-            "best_rule": rules.get(experiment.best_rule_id),
-            "sparkline": _sparkline(experiment, steps.get(experiment.best_run_id, [])),
-            "progress": listing.progress(experiment),
-        }
-        for experiment in page
+        {**row, "sparkline": _sparkline(experiment, steps.get(experiment.best_run_id, []))}
+        for row in _rows(page, tasks)
+        for experiment in [row["experiment"]]
     ]
     context = {
         "section": "experiments",
@@ -83,6 +103,26 @@ def experiment_list(request: HttpRequest) -> HttpResponse:
     }
     template = "evolution/_experiment_table.html" if request.htmx else "evolution/experiments.html"
     return render(request, template, context)
+
+
+def _rows(experiments: Iterable[Experiment], tasks: dict[str, str]) -> list[dict[str, Any]]:
+    experiments = list(experiments)
+    rules = Rule.objects.in_bulk({item.best_rule_id for item in experiments if item.best_rule_id})
+    return [
+        {
+            "experiment": experiment,
+            "task_title": _title(experiment, tasks),
+            "best_rule": rules.get(experiment.best_rule_id),
+            "progress": listing.progress(experiment),
+        }
+        for experiment in experiments
+    ]
+
+
+def _all_rows(found: QuerySet[Experiment], tasks: dict[str, str]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of all pages."""
+    for number in Paginator(found, _ROWS_AT_ONCE):
+        yield from _rows(number, tasks)
 
 
 @require_POST
@@ -164,6 +204,13 @@ def _title(experiment: Experiment, tasks: dict[str, str]) -> str:
         return get_learning_task(name).title
     except UnknownLearningTask:
         return name
+
+
+def _fitness_label(experiment: Experiment) -> str | None:
+    try:
+        return get_learning_task(experiment.learning_task_name).fitness_label
+    except UnknownLearningTask:
+        return None
 
 
 def _sparkline(experiment: Experiment, steps: list[tuple[int, float]]) -> dict[str, Any] | None:

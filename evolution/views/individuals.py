@@ -17,9 +17,10 @@ from evolution.drawings import strips
 from evolution.enums import Outcome
 from evolution.filters import IndividualFilter
 from evolution.models import Generation, Individual
-from evolution.views import runs
+from evolution.views import runs, tables
 from evolution.views.guards import open_to_link_holders
 from evolution.views.presentation import error_label
+from evolution.views.tables import Column, Table
 from nest_build.rules import RuleSyntaxError, parse
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from evolution.models import Run
 
 PER_PAGE = 50
+_ROWS_AT_ONCE = 2000
 N_OFFSPRING = 24
 
 #: What the outcome of an individual means, for its page.
@@ -77,6 +79,14 @@ def individual_list(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     found = _filtered(run, form.cleaned_data if is_valid else {})
     if not is_valid:
         found = found.none()
+    if tables.is_wanted(request):
+        label = run.experiment.learning_task.fitness_label
+        rows = found.iterator(chunk_size=_ROWS_AT_ONCE)
+        return tables.answer(
+            request,
+            f"experiment-{pk}-run-{number}",
+            {"individuals": lambda: Table(columns(label), rows)},
+        )
     page = Paginator(found, PER_PAGE).get_page(request.GET.get("page"))
     for individual in page:
         individual.run = run
@@ -110,6 +120,13 @@ def page(request: HttpRequest, pk: int, number: int, index: int) -> HttpResponse
         individual.parent_index
     )
     offspring, n_offspring = genealogy.offspring(run, individual, N_OFFSPRING)
+    if tables.is_wanted(request):
+        trials = _trials(individual)
+        return tables.answer(
+            request,
+            f"experiment-{pk}-run-{number}-individual-{index}",
+            {"trials": lambda: Table(_trial_columns(trials["fitness_label"]), trials["trials"])},
+        )
     parameters = runs.evolution_parameters(experiment)
     outcome = Outcome(individual.outcome)
     context = {
@@ -127,6 +144,20 @@ def page(request: HttpRequest, pk: int, number: int, index: int) -> HttpResponse
         **_trials(individual),
     }
     return render(request, "evolution/individual.html", context)
+
+
+def columns(fitness_label: str) -> list[Column]:
+    """Return the columns of tables of individuals."""
+    return [
+        Column("individual", "index"),
+        Column("generation", "birth_generation"),
+        tables.rule(),
+        Column("complexity", "rule.complexity"),
+        tables.fitness("fitness", fitness_label),
+        Column("origin", "origin"),
+        Column("parent", "parent_index"),
+        Column("outcome", "outcome"),
+    ]
 
 
 def _filtered(run: Run, values: dict[str, Any]) -> QuerySet[Individual]:
@@ -152,6 +183,14 @@ def _filtered(run: Run, values: dict[str, Any]) -> QuerySet[Individual]:
         .defer("genome", "constants", "mutated_genes")
         .order_by(*orders.get(values.get("sort", ""), ["index"]))
     )
+
+
+def _trial_columns(fitness_label: str) -> list[Column]:
+    return [
+        Column("trial", "number"),
+        tables.fitness("value", fitness_label, "value"),
+        Column("reason", lambda row: row.get("reason")),
+    ]
 
 
 def _branches(individual: Individual, parameters: Any) -> list[dict[str, Any]]:

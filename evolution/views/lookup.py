@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def experiment_or_404(pk: int, user: Person) -> Experiment:
     """Return an experiment with its owner, or end the request with a page that says what is not."""
     try:
-        return access.visible_experiments(user).select_related("owner").get(pk=pk)
+        visible = access.visible_experiments(user)
+        return visible.select_related("owner", "original", "context").get(pk=pk)
     except (Experiment.DoesNotExist, OverflowError):
         raise Http404(f"There is no experiment {pk}.") from None
 

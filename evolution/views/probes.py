@@ -16,11 +16,13 @@ from evolution.models import Probe
 from evolution.panel_plot import panel_figure
 from evolution.rule_shape import shape_panels
 from evolution.services import probes
+from evolution.views import tables
 from evolution.views.control import conflict
 from evolution.views.guards import for_members, open_to_the_public
 from evolution.views.lookup import rule_or_404
 from evolution.views.microscope import fitting_tasks, probe_context
 from evolution.views.presentation import figure_response
+from evolution.views.tables import Column, Table
 
 if TYPE_CHECKING:
     from evolution.access import Person
@@ -49,9 +51,19 @@ def simulate(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 def part(request: HttpRequest, pk: int) -> HttpResponse:
     """Return the part of a page that shows a simulation (for htmx)."""
-    return render(
-        request, "evolution/_probe.html", {"item": probe_context(_probe_or_404(pk, request.user))}
-    )
+    item = probe_context(_probe_or_404(pk, request.user))
+    if tables.is_wanted(request):
+        unit = tables.unit(item["fitness_label"])
+        columns = (
+            tables.rule("name", "rule"),
+            Column("fitness", "fitness", unit),
+            Column("trials", "trials", unit),
+            Column("reason", "reason"),
+        )
+        return tables.answer(
+            request, f"simulation-{pk}", {"trials": lambda: Table(columns, item["rows"])}
+        )
+    return render(request, "evolution/_probe.html", {"item": item})
 
 
 @open_to_the_public

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from django.core.paginator import Paginator
@@ -17,6 +18,7 @@ from evolution.filters import RuleFilter
 from evolution.front_plot import LAYERS, front_figure
 from evolution.models import Rule
 from evolution.models.rule import signature_text
+from evolution.views import tables
 from evolution.views.guards import open_to_the_public
 from evolution.views.microscope import microscope
 from evolution.views.presentation import (
@@ -25,6 +27,8 @@ from evolution.views.presentation import (
     fitness_axes,
     rule_address_template,
 )
+from evolution.views.rule_tables import rule_tables
+from evolution.views.tables import Column, Table
 from nest_build.rules import PlasticityRule, RuleSyntaxError
 from simulations.learning_tasks import (
     LearningTask,
@@ -34,12 +38,13 @@ from simulations.learning_tasks import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from evolution.catalogue import Context, RuleClass
     from evolution.models.experiment import ExperimentQuerySet
 
 PER_PAGE = 25
+_ROWS_AT_ONCE = 250
 #: Pages beyond are not served: who looks for something far down filters.
 MAX_PAGE = 200
 N_FORMS = 30
@@ -68,6 +73,13 @@ def rule_list(request: HttpRequest) -> HttpResponse:
     number = _page_number(request)
     if is_valid and problem is None:
         criteria = _criteria(values, learning_task, context, typed)
+        if tables.is_wanted(request):
+            columns = _list_columns(learning_task)
+            return tables.answer(
+                request,
+                learning_task.name,
+                {"rules": lambda: Table(columns, _all_classes(criteria, learning_task, visible))},
+            )
         classes, is_more = catalogue.rule_classes(
             criteria, offset=(number - 1) * PER_PAGE, limit=PER_PAGE, visible=visible
         )
@@ -131,6 +143,8 @@ def page(request: HttpRequest, pk: int) -> HttpResponse:
         raise Http404(f"There is no rule {pk}.")
     rule, notes = found
     visible = access.visible_experiments(request.user)
+    if tables.is_wanted(request):
+        return tables.answer(request, f"rule-{pk}", rule_tables(rule, visible))
     counts = discoveries.found_counts(
         [rule.fingerprint],
         n_forms=discoveries.N_FORMS_OF_ONE,
@@ -266,6 +280,45 @@ def _rows(classes: Iterable[RuleClass], learning_task: LearningTask) -> list[dic
         {"item": item, "strip": strip, "names": names.get(item.rule.fingerprint, [])}
         for item, strip in zip(classes, drawn, strict=True)
     ]
+
+
+def _list_columns(learning_task: LearningTask) -> list[Column]:
+    def score(row: dict[str, Any]) -> float | None:
+        evaluation = row["item"].evaluation
+        # What failed has a fitness of minus infinity, what was not evaluated has none.
+        return -math.inf if evaluation and evaluation.reason else evaluation and evaluation.score
+
+    def trials(row: dict[str, Any]) -> list[float] | None:
+        return row["item"].evaluation and row["item"].evaluation.trials
+
+    unit = tables.unit(learning_task.fitness_label)
+    return [
+        Column("rule number", "item.rule.pk"),
+        tables.rule("item.rule"),
+        Column("names", lambda row: "; ".join(row["names"])),
+        Column("complexity", "item.rule.complexity"),
+        Column("best fitness", score, unit),
+        Column("trials", trials, unit),
+        Column("reason", "item.evaluation.reason"),
+        Column("runs", "item.n_runs"),
+        Column("experiments", "item.n_experiments"),
+        Column("are lower bounds", "item.is_lower_bound"),
+        Column("forms", "item.n_forms"),
+        Column("first found", "item.first_found.created_at"),
+    ]
+
+
+def _all_classes(
+    criteria: catalogue.Criteria, learning_task: LearningTask, visible: ExperimentQuerySet
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of all pages."""
+    for offset in range(0, MAX_PAGE * PER_PAGE, _ROWS_AT_ONCE):
+        classes, is_more = catalogue.rule_classes(
+            criteria, offset=offset, limit=_ROWS_AT_ONCE, visible=visible
+        )
+        yield from _rows(classes, learning_task)
+        if not is_more:
+            return
 
 
 # --- one rule -----------------------------------------------------------------------------------

@@ -14,10 +14,14 @@ from django.views.decorators.http import require_safe
 from evolution import access, genealogy, selectors
 from evolution.drawings import changes_in_words, draw, graphs_of, mutated_addresses
 from evolution.enums import Origin, StopReason
-from evolution.models import Generation, Run
+from evolution.models import Experiment, Generation, Run
+from evolution.views import tables
 from evolution.views.guards import open_to_link_holders
+from evolution.views.tables import Column, Table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from evolution.access import Person
     from evolution.cgp.genome_graph import GenomeGraph
     from evolution.cgp.parameters import EvolutionParameters
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from evolution.models import Experiment, Individual
 
 CHANGES_PER_PAGE = 20
+_STEPS_AT_ONCE = 500
 
 
 @open_to_link_holders
@@ -37,6 +42,11 @@ def lineage(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     if run.champion_index is not None:
         whole = genealogy.collapse(genealogy.ancestors(run, run.champion_index))
     changes = whole.changes if whole else ()
+    if tables.is_wanted(request):
+        rows = _lineage_rows(run, changes)
+        return tables.answer(
+            request, _stem(run), {"lineage": lambda: Table(_lineage_columns(run), rows)}
+        )
     page = Paginator(changes, CHANGES_PER_PAGE).get_page(request.GET.get("page"))
     wanted = {change.after.index for change in page}
     wanted |= {change.before.index for change in page if change.before}
@@ -85,6 +95,12 @@ def population(request: HttpRequest, pk: int, number: int) -> HttpResponse:
             }
             for individual in genealogy.population(run, index, parents)
         ]
+    if tables.is_wanted(request) and not message:
+        return tables.answer(
+            request,
+            f"{_stem(run)}-generation-{index}",
+            {"population": lambda: Table(_population_columns(run), rows)},
+        )
     context = {
         **run_context(run, "population"),
         "generation": generation,
@@ -94,6 +110,53 @@ def population(request: HttpRequest, pk: int, number: int) -> HttpResponse:
         "message": message,
     }
     return render(request, "evolution/run_population.html", context, status=400 if message else 200)
+
+
+# --- tables as files ----------------------------------------------------------------------------
+
+
+def _stem(run: Run) -> str:
+    return f"experiment-{run.experiment_id}-run-{run.number}"
+
+
+def _lineage_columns(run: Run) -> list[Column]:
+    return [
+        Column("step", "number"),
+        Column("individual", "change.after.index"),
+        Column("parent", "change.after.parent_index"),
+        Column("generation", "change.after.birth_generation"),
+        Column("origin", "change.after.origin"),
+        Column("neutral mutations before", "change.n_neutral"),
+        tables.rule(),
+        tables.fitness("change.after.fitness", run.experiment.learning_task.fitness_label),
+    ]
+
+
+def _lineage_rows(run: Run, changes: Sequence[Change]) -> Iterator[dict[str, Any]]:
+    """Yield the steps of all pages."""
+    for start in range(0, len(changes), _STEPS_AT_ONCE):
+        part = changes[start : start + _STEPS_AT_ONCE]
+        individuals = genealogy.individuals_by_index(run, [change.after.index for change in part])
+        for number, change in enumerate(part, start=start + 1):
+            yield {
+                "number": number,
+                "change": change,
+                "rule": individuals[change.after.index].rule,
+            }
+
+
+def _population_columns(run: Run) -> list[Column]:
+    return [
+        Column("individual", "individual.index"),
+        Column("survived", "is_survivor"),
+        Column("born here", "is_new"),
+        Column("is champion", "is_champion"),
+        Column("generation of birth", "individual.birth_generation"),
+        tables.rule("individual.rule"),
+        tables.fitness("individual.fitness", run.experiment.learning_task.fitness_label),
+        Column("is neutral", "individual.is_neutral"),
+        Column("outcome", "individual.outcome"),
+    ]
 
 
 # --- shared by the pages of a run ---------------------------------------------------------------

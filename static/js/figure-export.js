@@ -1,5 +1,5 @@
-// Each figure can be saved as it is shown: as SVG and PNG on the colour of its card, and as CSV with
-// names and units in the first line. The figure names the columns by its tags.
+// Each figure can be saved as it is shown: as SVG and PNG on the colour of its card, as CSV with
+// names and units in the first line, and as JSON. The figure names the columns by its tags.
 (() => {
   "use strict";
 
@@ -69,6 +69,7 @@
 
   // --- data ---
 
+  // Returns the names of the columns, and the rows.
   function table({ figure }) {
     const names = new Map(figure.tags);
     const sources = new Map(); // several marks may share one
@@ -79,17 +80,30 @@
     const columns = [...names.keys()].filter((column) =>
       [...sources.keys()].some(({ data }) => column in data),
     );
-    const lines = [["series", ...columns.map((column) => names.get(column))]];
+    const rows = [];
     for (const [{ data }, series] of sources) {
       const length = Math.max(0, ...columns.map((column) => data[column]?.length ?? 0));
       for (let row = 0; row < length; row += 1) {
         const cells = columns.map((column) => data[column]?.[row] ?? "");
         // What is not a number is a gap between curves.
         if (cells.some((cell) => Number.isNaN(cell))) continue;
-        lines.push([data.label?.[row] ?? series, ...cells]);
+        rows.push([data.label?.[row] ?? series, ...cells]);
       }
     }
-    return lines.map((cells) => cells.map(quoted).join(",")).join("\r\n") + "\r\n";
+    return { headers: ["series", ...columns.map((column) => names.get(column))], rows };
+  }
+
+  function csv({ headers, rows }) {
+    return [headers, ...rows].map((cells) => cells.map(quoted).join(",")).join("\r\n") + "\r\n";
+  }
+
+  function json(name, { headers, rows }) {
+    const columns = headers.map((header) => ({ name: header }));
+    const plain = (cell) => (Math.abs(cell) === Infinity ? String(cell) : cell === "" ? null : cell);
+    const objects = rows.map((cells) =>
+      Object.fromEntries(cells.map((cell, place) => [headers[place], plain(cell)])),
+    );
+    return JSON.stringify({ table: name, columns, rows: objects, is_complete: true }, null, 1);
   }
 
   function quoted(cell) {
@@ -111,10 +125,14 @@
 
   async function saveAs(type, shown) {
     const stem = shown.container.dataset.fileName ?? shown.figure.name;
-    const blob =
-      type === "csv"
-        ? new Blob([table(shown)], { type: "text/csv;charset=utf-8" })
-        : await picture(shown, type);
+    let blob;
+    if (type === "csv") {
+      blob = new Blob([csv(table(shown))], { type: "text/csv;charset=utf-8" });
+    } else if (type === "json") {
+      blob = new Blob([json(stem, table(shown))], { type: "application/json" });
+    } else {
+      blob = await picture(shown, type);
+    }
     save(blob, `${stem}.${type}`);
   }
 
@@ -128,7 +146,7 @@
     tools.setAttribute("aria-label", "Save this figure");
     tools.replaceChildren(
       "Save as",
-      ...["svg", "png", "csv"].map((type) => {
+      ...["svg", "png", "csv", "json"].map((type) => {
         const button = document.createElement("button");
         button.type = "button";
         button.className = "link";

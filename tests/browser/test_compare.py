@@ -90,7 +90,7 @@ def test_a_figure_is_saved_as_it_is_shown(
         history = page.request.get(f"{site.url}/experiments/{number}/history.csv").text()
         for row in csv.DictReader(io.StringIO(history)):
             label = f"{key} · {name} mutations"
-            expected[label, int(row["run"])] = -float(row["champion_fitness"])
+            expected[label, int(row["run"])] = -float(row["champion_fitness (mV)"])
     assert shown == expected
 
     page.locator('[data-figure-legend="figure-finals"] button').first.click()

@@ -11,6 +11,7 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
@@ -18,8 +19,9 @@ from django.utils import timezone
 
 from evolution import access
 from evolution.enums import ProbeKind, ProbeState, Role, Visibility
-from evolution.models import EvaluationContext, Experiment, Probe, Rule
+from evolution.models import EvaluationContext, Experiment, Probe, Recording, Rule
 from evolution.services import accounts, sharing
+from simulations.recordings import pack
 from tests.evolution.histories import add_generations, finish, make_experiment, make_rule
 
 if TYPE_CHECKING:
@@ -113,6 +115,17 @@ TABLE: dict[str, tuple[tuple, tuple]] = {
     ),
     "evolution:lab": (MEMBERS, (SIGN_IN, SIGN_IN, 403, 422, 422, 422)),
     "evolution:lab-check": (MEMBERS, (SIGN_IN, SIGN_IN, 403, 405, 405, 405)),
+    "evolution:import-experiment": (MEMBERS, (SIGN_IN, SIGN_IN, 403, 422, 422, 422)),
+    "evolution:export-experiment": (PRIVATE, NOT_ALLOWED_FOR_READERS),
+    "evolution:reproduce-experiment": (
+        (SIGN_IN, SIGN_IN, 403, 405, 405, 405),
+        (SIGN_IN, SIGN_IN, 403, 404, DONE, DONE),
+    ),
+    "evolution:experiment-difference": (
+        (SIGN_IN, 404, 404, 404, 404, 404),
+        NOT_ALLOWED_FOR_READERS,
+    ),
+    "evolution:probe-recording": (PRIVATE_RULE_PAGE, NOT_ALLOWED),
     "evolution:figures": (SIGNED_IN, NOT_ALLOWED),
     **{
         f"evolution:{name}": (SIGNED_IN, NOT_ALLOWED)
@@ -162,7 +175,10 @@ class World:
             digest="d", kind=ProbeKind.BEHAVIOUR, rule=self.rule, learning_task_name="error-driven",
             preset="demo", task_parameters={}, seed=1, n_steps=1, estimated_s=1.0,
             state=ProbeState.FINISHED, panels=[_PANEL], result={"value": -1.0, "panels": []},
+            finished_at=timezone.now(),
         )  # fmt: skip
+        recorded = pack({"output_spike_times_ms": np.array([1.0])})
+        Recording.objects.create(probe=self.probe, content=recorded)
         self.link, self.secret = sharing.create_link(self.private, by=owner)
         self.spare_link, _ = sharing.create_link(self.private, by=owner)
         self.clients = {name: Client() for name in PEOPLE}
@@ -205,6 +221,8 @@ class World:
             "pk": pk, "number": 1, "index": 0, "link": self.spare_link.pk, "name": "fitness",
             "secret": "no-such-secret", "token": "no-such-token", "uidb64": "MQ",
         }  # fmt: skip
+        if route == "evolution:probe-recording":
+            known |= {"pk": self.probe.pk, "kind": "zip"}
         if route.startswith("evolution:figure"):
             known |= {"name": "fig5", "key": "5E"}
         return {name: known[name] for name in names}

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db
 
 #: Route by action, and the states that allow it.
 LIVE = {"running", "paused"}
-FINAL = {"finished", "stopped", "failed", "published"}
+FINAL = {"finished", "stopped", "failed", "published", "imported"}
 ACTIONS = {
     "launch": ("launch-experiment", {"created"}),
     "pause": ("pause-experiment", {"running"}),

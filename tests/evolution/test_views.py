@@ -412,20 +412,20 @@ def test_the_history_is_csv_with_every_generation(ann, experiment):
     add_generations(experiment.runs.get(index=1), [("u", None), (None, -3.0)])
     response = ann.get(address("experiment-history", experiment))
     assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
-    rows = list(csv.DictReader(io.StringIO(response.content.decode())))
+    rows = list(csv.DictReader(io.StringIO(response.getvalue().decode())))
     assert len(rows) == 22
     assert rows[16] == {
         "run": "1",
         "seed": "1235",
         "generation": "16",
-        "champion_fitness": "-11.5",
+        "champion_fitness (mV)": "-11.5",
         "is_improvement": "0",
         "n_evaluations": "4",
         "n_cached": "1",
         "rule_delta_w": "(v - u)*s",
     }
-    assert [row["champion_fitness"] for row in rows[20:]] == ["-inf", "-3.0"]
-    assert [float(row["champion_fitness"]) for row in rows[:20:5]] == [f for _, f in TYPICAL]
+    assert [row["champion_fitness (mV)"] for row in rows[20:]] == ["-inf", "-3.0"]
+    assert [float(row["champion_fitness (mV)"]) for row in rows[:20:5]] == [f for _, f in TYPICAL]
 
 
 def test_stop_ends_a_running_experiment(ann, experiment):

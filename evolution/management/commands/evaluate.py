@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from contextlib import nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import CommandError
@@ -11,6 +15,7 @@ from rich.progress import Progress
 
 from evolution.management.base import (
     LearningTaskCommand,
+    bad_input,
     changed_parameters,
     chosen_seed,
     chosen_task,
@@ -19,6 +24,11 @@ from evolution.management.base import (
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
+    from collections.abc import Mapping
+
+    from nest_build.rules import PlasticityRule
+    from simulations.learning_tasks import LearningTask
+    from simulations.parameters import TaskParameters
 
 
 class Command(LearningTaskCommand):
@@ -38,6 +48,10 @@ class Command(LearningTaskCommand):
             help="Expression; two (depress, facilitate) where the task has two branches.",
         )
         parser.add_argument("--trials", type=int, help="Number of trials.")
+        parser.add_argument(
+            "--nwb", type=Path, help="Record the first trial, and write it to this NWB file."
+        )
+        parser.add_argument("--csv", type=Path, help="The same as a zip archive of CSV files.")
 
     def handle(self, **options: Any) -> None:
         learning_task, preset = chosen_task(options)
@@ -47,6 +61,10 @@ class Command(LearningTaskCommand):
         (parameters,) = changed_parameters([preset.task_parameters], changes)
         seed = chosen_seed(options, preset)
         rule = parsed_rule(learning_task, options["rule"])
+        paths = {kind: options[kind] for kind in ("nwb", "csv") if options[kind]}
+        for path in paths.values():
+            if not path.parent.is_dir():
+                raise bad_input(f"There is no folder {path.parent}.")
 
         from evolution.services.simulator import MachineFault, load_simulator
         from simulations.evaluation import evaluate_rules
@@ -67,6 +85,8 @@ class Command(LearningTaskCommand):
                 )
             except MachineFault as error:
                 raise CommandError(str(error)) from error
+        if paths:
+            _write_recording(paths, learning_task, rule, parameters, seed)
         result = {
             "task": learning_task.name,
             "rule": {
@@ -95,3 +115,44 @@ class Command(LearningTaskCommand):
         else:
             write(f"fitness    {result['fitness']:.6g}")
         write(f"seconds    {result['seconds']:.3g}")
+
+
+def _write_recording(
+    paths: Mapping[str, Path],
+    learning_task: LearningTask,
+    rule: PlasticityRule,
+    parameters: TaskParameters,
+    seed: int,
+) -> None:
+    """Simulate the first trial once more, now with everything recorded, and write it to files."""
+    from evolution.services.evaluations import engine_version
+    from evolution.services.experiments import provenance
+    from simulations.nwb import write_nwb
+    from simulations.recordings import csv_archive
+
+    (shown,) = learning_task.simulate_trial([rule], parameters, seed=seed, record_traces=True)
+    if shown.traces is None or not shown.traces.arrays:
+        raise CommandError(f"The learning task {learning_task.name} has recorded nothing.")
+    text = " ; ".join(rule.texts)
+    question = [learning_task.name, text, seed, parameters.to_mapping()]
+    about = {
+        "description": f"One trial of the learning task {learning_task.name} with the plasticity "
+        f"rule {text}, seed {seed}",
+        "identifier": f"e2l-{hashlib.sha256(json.dumps(question).encode()).hexdigest()}",
+        "simulated_at": datetime.now(UTC).isoformat(),
+        "learning_task": learning_task.name,
+        "rule": text,
+        "branches": dict(zip(learning_task.signature.branches, rule.texts, strict=True)),
+        "seed": seed,
+        "trial": 0,
+        "value": shown.value,
+        "parameters": parameters.to_mapping(),
+        "software": {"simulated with": engine_version(), **provenance()},
+    }
+    try:
+        if "nwb" in paths:
+            write_nwb(paths["nwb"], shown.traces.arrays, about)
+        if "csv" in paths:
+            paths["csv"].write_bytes(csv_archive(shown.traces.arrays, about))
+    except OSError as error:
+        raise CommandError(f"The recording cannot be written: {error}") from None

@@ -158,8 +158,8 @@ ALLOWED = {
     "pause": {"running"},
     "resume": {"paused", "failed"},
     "stop": {"running", "paused"},
-    "archive": {"created", "paused", "finished", "stopped", "failed", "published"},
-    "delete": {"created", "finished", "stopped", "failed", "published"},
+    "archive": {"created", "paused", "finished", "stopped", "failed", "published", "imported"},
+    "delete": {"created", "finished", "stopped", "failed", "published", "imported"},
     "extend": {"running", "paused", "finished"},
 }
 

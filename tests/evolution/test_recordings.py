@@ -1,0 +1,113 @@
+"""Recordings of simulations on demand: kept by the worker, taken away by page and command."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from django.core.management import CommandError, call_command
+from django.urls import reverse
+
+from evolution.enums import ProbeKind
+from evolution.models import Probe, Recording
+from evolution.services import notes, probes
+from nest_build.rules import PlasticityRule
+from simulations.learning_tasks import get_learning_task
+from simulations.recordings import unpack
+from tests.evolution.regression_task import NAME
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from django.test import Client
+
+    from simulations.learning_tasks import TrialResult
+
+pytestmark = [pytest.mark.django_db, pytest.mark.nest]
+RULE = "(v - u)*s"
+
+
+def simulated_again(seed: int) -> TrialResult:
+    """Return the trial that the tests have simulated, from a simulation of its own."""
+    task = get_learning_task("error-driven")
+    rule = PlasticityRule.parse(task.signature, [RULE])
+    parameters = task.presets["demo"].task_parameters
+    (shown,) = task.simulate_trial([rule], parameters, seed=seed, record_traces=True)
+    return shown
+
+
+def probe_of(kind: str, name: str = "error-driven") -> Probe:
+    task = get_learning_task(name)
+    rule = notes.add_to_catalogue(PlasticityRule.parse(task.signature, [RULE]).canonical())
+    probe = probes.request_probe(rule, task, preset="demo", kind=kind, owner=None)
+    assert probes.run_probe(probe.pk, worker="test")
+    probe.refresh_from_db()
+    return probe
+
+
+def test_the_raw_recording_can_be_taken_away(
+    client: Client, django_user_model: Any, tmp_path
+) -> None:
+    from pynwb import NWBHDF5IO, validate
+
+    client.force_login(django_user_model.objects.create_user("ann"))
+    probe = probe_of(ProbeKind.BEHAVIOUR)
+    expected = simulated_again(probe.seed)
+    assert probe.result["value"] == expected.value
+    kept = unpack(bytes(Recording.objects.get(probe=probe).content))
+    for name, array in expected.traces.arrays.items():
+        np.testing.assert_array_equal(kept[name], array)
+    addresses = [
+        reverse("evolution:probe-recording", args=[probe.pk, kind]) for kind in ("nwb", "zip")
+    ]
+    html = client.get(reverse("evolution:probe", args=[probe.pk])).content.decode()
+    assert all(f'href="{address}"' in html for address in addresses)
+    path = tmp_path / "x.nwb"
+    path.write_bytes(client.get(addresses[0]).content)
+    found = validate(path=str(path))
+    assert (found[0] if isinstance(found, tuple) else found) == []
+    with NWBHDF5IO(str(path), "r") as opened:
+        file = opened.read()
+        about = json.loads(file.notes)
+        potential = file.acquisition["student_potential"].data[:]
+    np.testing.assert_array_equal(potential, expected.traces.arrays["student_potential_mv"])
+    assert (about["rule"], about["seed"]) == (RULE, probe.seed)
+    assert about["parameters"] == probe.task_parameters
+    assert about["software"].keys() >= {"e2l", "nest-simulator", "simulated with"}
+    with zipfile.ZipFile(io.BytesIO(client.get(addresses[1]).content)) as archive:
+        assert {"about.json", "spikes.csv", "weights.csv"} <= set(archive.namelist())
+
+
+def test_where_nothing_was_recorded_nothing_is_offered(client: Client, django_user_model) -> None:
+    client.force_login(django_user_model.objects.create_user("ann"))
+    probe = probe_of(ProbeKind.VALIDATION, NAME)
+    for kind in ("nwb", "zip", "exe"):
+        address = reverse("evolution:probe-recording", args=[probe.pk, kind])
+        assert client.get(address).status_code == 404
+    page = client.get(reverse("evolution:probe", args=[probe.pk])).content.decode()
+    assert "full resolution" not in page
+    address = f"{reverse('evolution:probe', args=[probe.pk])}?format=json"
+    rows = json.loads(client.get(address).getvalue())["rows"]
+    assert [row["trials"] for row in rows] == [row["trials"] for row in probe.result["rows"]]
+
+
+def test_the_command_writes_the_same(tmp_path: Path) -> None:
+    from pynwb import NWBHDF5IO
+
+    paths = [tmp_path / name for name in ("x.nwb", "x.zip")]
+    call_command(
+        *("evaluate", "error-driven", RULE, "--trials", "1", "--seed", "77", "--json"),
+        *("--nwb", str(paths[0]), "--csv", str(paths[1])),
+        stdout=io.StringIO(),
+    )
+    with NWBHDF5IO(str(paths[0]), "r") as opened:
+        weights = opened.read().acquisition["weights"].data[:]
+    np.testing.assert_array_equal(weights, simulated_again(77).traces.arrays["weights_pa"])
+    assert zipfile.is_zipfile(paths[1])
+    with pytest.raises(CommandError, match="There is no folder") as caught:
+        call_command("evaluate", "error-driven", RULE, "--nwb", str(tmp_path / "a" / "x.nwb"))
+    assert caught.value.returncode == 2
