@@ -41,6 +41,25 @@ def read_bool(name: str, *, default: bool) -> bool:
     raise ImproperlyConfigured(f"{name} is {text!r}; it must be 1 or 0 (or true/false, yes/no).")
 
 
+def read_choice(name: str, choices: Sequence[str]) -> str:
+    """Return the one of ``choices`` that ``name`` holds, by default the first."""
+    text = os.environ.get(name, "").strip()
+    for choice in choices:
+        if text.lower() == choice.lower():
+            return choice
+    if text:
+        raise ImproperlyConfigured(f"{name} is {text!r}; it must be one of: {', '.join(choices)}.")
+    return choices[0]
+
+
+def read_token(name: str) -> str:
+    """Return the secret ``name``, empty if there is none."""
+    token = os.environ.get(name, "").strip()
+    if token and (len(token) < 16 or not token.isascii()):
+        raise ImproperlyConfigured(f"{name} must have at least 16 characters, all of them ASCII.")
+    return token
+
+
 def read_list(name: str, *, default: Sequence[str] = ()) -> list[str]:
     """Return the comma-separated values of ``name``."""
     text = os.environ.get(name, "").strip()

@@ -10,6 +10,7 @@ from evolution.views import (
     individuals,
     lab,
     launch,
+    operation,
     probes,
     rules,
     runs,
@@ -63,6 +64,12 @@ urlpatterns = [
     path("rules/<int:pk>/note/", lab.note, name="rule-note"),
     path("simulations/<int:pk>/", probes.part, name="probe"),
     path("simulations/<int:pk>/panels/<int:index>.json", probes.panel, name="probe-panel"),
+    path("operation/", operation.page, name="operation"),
+    path("operation/state/", operation.state, name="operation-state"),
+    *(
+        path(f"operation/{action}/", operation.order, {"action": action}, name=f"{action}-host")
+        for action in ("drain", "resume", "restart")
+    ),
     path("lab/", lab.page, name="lab"),
     path("lab/check/", lab.check, name="lab-check"),
 ]

@@ -5,7 +5,7 @@ from evolution.models.experiment import Experiment, LogEntry, Run
 from evolution.models.generation import Generation, Individual
 from evolution.models.probe import Probe, RuleNote
 from evolution.models.rule import Rule
-from evolution.models.worker import Worker
+from evolution.models.worker import Worker, WorkerHost
 
 __all__ = [
     "Demand",
@@ -20,4 +20,5 @@ __all__ = [
     "RuleNote",
     "Run",
     "Worker",
+    "WorkerHost",
 ]
