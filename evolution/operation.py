@@ -1,7 +1,7 @@
 """How the installation as a whole fares: what operators and their instruments look at.
 
 No question here counts a large table: demands and workers are few, and totals of all that has ever
-been evaluated are sums over runs, which an index of its own holds.
+been evaluated are sums over runs.
 """
 
 from __future__ import annotations
