@@ -329,7 +329,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="e2l_site.launcher", description=__doc__)
     parser.add_argument("--port", default="8000", help="port to serve (default 8000)")
     parser.add_argument(
-        "--host", default="127.0.0.1", help="IPv4 address to serve (default 127.0.0.1: this machine)"
+        "--host",
+        default="127.0.0.1",
+        help="IPv4 address to serve (default 127.0.0.1: this machine)",
     )
     parts = parser.add_mutually_exclusive_group()
     parts.add_argument(

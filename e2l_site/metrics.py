@@ -107,7 +107,9 @@ def _from_database() -> list[Metric]:
             "e2l_evaluations_cached", "Of these, those known before.", totals.n_cached
         ),
         CounterMetricFamily(
-            "e2l_evaluations_pruned", "Of these, those not simulated in all trials.", totals.n_pruned
+            "e2l_evaluations_pruned",
+            "Of these, those not simulated in all trials.",
+            totals.n_pruned,
         ),
     ]
 

@@ -73,9 +73,7 @@ def _may_read_metrics(request: HttpRequest) -> bool:
     # Behind a proxy on this machine everybody may seem to come from here.
     is_behind_proxy = settings.SECURE_PROXY_SSL_HEADER is not None
     is_forwarded = any(name.startswith("X-Forwarded") for name in request.headers)
-    return (
-        request.META.get("REMOTE_ADDR") in _LOCAL and not is_behind_proxy and not is_forwarded
-    )
+    return request.META.get("REMOTE_ADDR") in _LOCAL and not is_behind_proxy and not is_forwarded
 
 
 _VIEWS: dict[str, Callable[[HttpRequest], HttpResponse]] = {

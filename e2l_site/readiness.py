@@ -15,8 +15,12 @@ from evolution.services.couriers import queue_length
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
 #: An answer serves whoever asks within this time, in s: anybody may ask.
 _ANSWER_LASTS_S = 1.0
+#: Longest time to connect to PostgreSQL, in s.
+_CONNECT_S = 2
 _answer: tuple[float, list[str]] | None = None
 
 
@@ -50,7 +54,20 @@ def missing_migrations() -> set[tuple[str, str]]:
     django.db.Error
         If the database does not answer.
     """
-    return _known_migrations() - set(MigrationRecorder(connection).applied_migrations())
+    if "pool" not in connection.settings_dict["OPTIONS"]:
+        return _missing(connection)
+    # The pool would try for long to reach a server that is away.
+    own = connection.copy()
+    own.settings_dict["OPTIONS"].pop("pool")
+    own.settings_dict["OPTIONS"]["connect_timeout"] = _CONNECT_S
+    try:
+        return _missing(own)
+    finally:
+        own.close()
+
+
+def _missing(database: BaseDatabaseWrapper) -> set[tuple[str, str]]:
+    return _known_migrations() - set(MigrationRecorder(database).applied_migrations())
 
 
 @cache

@@ -139,7 +139,7 @@ class WorkerCounts:
 
 
 def worker_counts() -> WorkerCounts:
-    """Return who is there, in one statement; whoever finishes something on a drained host is busy."""
+    """Return who is there, in one statement; on a drained host some may still be busy."""
     is_drained = Exists(WorkerHost.objects.filter(name=OuterRef("host"), is_drained=True))
     rows = Worker.objects.alive().annotate(is_drained=is_drained)
     return WorkerCounts(
@@ -195,9 +195,7 @@ def state_of(worker: Worker) -> str:
 
 def hosts() -> list[Host]:
     """Return all hosts with their workers and what was asked of them, in two statements."""
-    orders = {
-        order.name: order for order in WorkerHost.objects.select_related("changed_by").all()
-    }
+    orders = {order.name: order for order in WorkerHost.objects.select_related("changed_by").all()}
     workers: dict[str, list[Worker]] = {}
     for worker in Worker.objects.select_related("experiment").order_by("host", "name"):
         workers.setdefault(worker.host, []).append(worker)
@@ -225,9 +223,7 @@ def stale_leases(limit: int) -> list[Demand]:
     return list(
         Demand.objects.active()
         .unsettled()
-        .filter(
-            evaluation__state=EvaluationState.CLAIMED, evaluation__lease_expires_at__lt=Now()
-        )
+        .filter(evaluation__state=EvaluationState.CLAIMED, evaluation__lease_expires_at__lt=Now())
         .select_related("experiment", "evaluation__rule")
         .order_by("evaluation__lease_expires_at")[:limit]
     )

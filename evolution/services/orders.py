@@ -70,7 +70,9 @@ def restart(host: str, *, by: AbstractBaseUser | None = None) -> None:
     """
     _check(host)
     if not Worker.objects.alive().filter(host=host).exists():
-        raise StateConflict(f"No worker of {host} was heard of lately: there is nothing to restart.")
+        raise StateConflict(
+            f"No worker of {host} was heard of lately: there is nothing to restart."
+        )
     WorkerHost.objects.filter(name=host).update(
         n_restarts=F("n_restarts") + 1, changed_by=by, changed_at=Now()
     )
@@ -101,7 +103,9 @@ def obey() -> bool:
     """
     try:
         found = (
-            WorkerHost.objects.filter(name=own_host()).values_list("is_drained", "n_restarts").first()
+            WorkerHost.objects.filter(name=own_host())
+            .values_list("is_drained", "n_restarts")
+            .first()
         )
     except Error as error:
         logger.warning("What is asked of this worker could not be read: %s", error)

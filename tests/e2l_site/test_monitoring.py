@@ -37,7 +37,9 @@ def with_broker(settings, valkey):
     from e2l_site.celery import app
 
     before = app.conf.broker_url
-    app.conf.broker_url = valkey.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
+    app.conf.broker_url = valkey.replace("unix://", "redis+socket://").replace(
+        "?db=", "?virtual_host="
+    )
     settings.CHANNEL_LAYERS = {
         "default": {
             "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
@@ -106,7 +108,9 @@ def test_not_ready_without_database_and_nothing_leaks(client, with_broker):
 
 
 @pytest.mark.django_db
-def test_an_answer_serves_all_who_ask_within_a_second(client, with_broker, django_assert_num_queries):
+def test_an_answer_serves_all_who_ask_within_a_second(
+    client, with_broker, django_assert_num_queries
+):
     client.get("/readyz")
     with django_assert_num_queries(0):
         assert client.get("/readyz").status_code == 200

@@ -41,6 +41,11 @@ class Crowd:
         for person in self._people:
             person.join()
 
+    def is_served(self, n_more: int) -> None:
+        """Wait until so many more answers have come."""
+        wanted = len(self.answers) + n_more
+        wait_until(lambda: len(self.answers) >= wanted, 60, "people are served")
+
     def _ask(self) -> None:
         while not self._is_over.is_set():
             connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
@@ -78,8 +83,7 @@ def test_nobody_gets_an_error_while_the_web_server_is_replaced(site: Launched, p
 
     with Crowd(port, 4) as crowd:
         for _ in range(2):
-            n_before = len(crowd.answers)
-            wait_until(lambda: len(crowd.answers) > n_before + 20, 60, "people are served")
+            crowd.is_served(20)
             site.process.send_signal(signal.SIGHUP)
             wait_until(is_replaced, 60, "a new one serves and the old one is gone")
             served_by += site.processes("e2l_site.web")
