@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from evolution import operation
 from evolution.errors import StateConflict
 from evolution.management.base import bad_input
+from evolution.models import Worker
 from evolution.services import orders
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ class Command(BaseCommand):
         actions = parser.add_subparsers(dest="action", required=True)
         listing = actions.add_parser("list", help="Who is there, and what they do.")
         listing.add_argument("--json", action="store_true", help="Print one JSON object.")
+        actions.add_parser(
+            "alive", help="Exit code 0 if a worker of this host was heard of lately, else 1."
+        )
         helps = {
             "drain": "Let workers finish their slice and take no more, until they are resumed.",
             "resume": "Let drained workers work again.",
@@ -53,6 +57,11 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         if options["action"] == "list":
             self._list(as_json=options["json"])
+            return
+        if options["action"] == "alive":
+            host = orders.own_host()
+            if not Worker.objects.alive().filter(host=host).exists():
+                raise CommandError(f"No worker of {host} was heard of lately.")
             return
         give, effect = _ORDERS[options["action"]]
         is_all = options["host"] == "all"
