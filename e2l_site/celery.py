@@ -163,10 +163,16 @@ def close(**_: object) -> None:
 @worker_process_init.connect
 def warm_up(**_: object) -> None:
     """Load the simulator in each child, never before the fork: NEST is one kernel per process."""
+    from billiard import current_process
+
     from evolution.services import watchdog, workers
     from evolution.services.couriers import CeleryCourier
     from evolution.services.simulator import load_simulator
 
+    if current_process().name != "MainProcess":
+        # A batch system signals all processes of a job. Only the worker is to be told to end: it
+        # lets its children finish their trial.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     watchdog.arm(workers.process_name())
     # This child may have taken the place of one that was killed.
     workers.free_claims_of_the_dead(CeleryCourier())

@@ -28,7 +28,17 @@ _SQLITE_OPTIONS = {
         "PRAGMA cache_size=-16000; PRAGMA mmap_size=134217728; PRAGMA journal_size_limit=27103364;"
     ),
 }
-_POSTGRESQL_OPTIONS = {"pool": {"min_size": 1, "max_size": 8, "timeout": 20}}
+# A host that is cut off closes no connection. Without these the server would keep the locks of its
+# last transaction for hours, and the host would wait as long for an answer.
+_POSTGRESQL_OPTIONS = {
+    "pool": {"min_size": 1, "max_size": 8, "timeout": 20},
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+    "options": "-c idle_in_transaction_session_timeout=30s -c tcp_keepalives_idle=10 "
+    "-c tcp_keepalives_interval=5 -c tcp_keepalives_count=3",
+}
 
 
 def read_bool(name: str, *, default: bool) -> bool:
