@@ -49,10 +49,11 @@ export E2L_WORKERS={workers}
 export E2L_DATA_DIR="${{TMPDIR:-/tmp}}/e2l-job-$SLURM_JOB_ID"
 cd {project}
 
-# Workers that are told to end finish the trial they are in and return their leases.
+# Workers that are told to end finish the trial they are in and return their leases. Slurm tells
+# them; srun, told itself, would kill them.
 drain() {{
     echo "Draining"
-    kill -TERM "$step"
+    scancel --signal=TERM "$SLURM_JOB_ID.0"
 }}
 trap drain TERM
 

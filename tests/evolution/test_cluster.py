@@ -123,12 +123,14 @@ class Slurm:
         )
 
     def stop(self) -> None:
-        self.run("scontrol", "shutdown", check=False)
         for name in ("slurmd.pid", "slurmctld.pid", "munge/pid"):
             try:
-                os.kill(int((self._directory / name).read_text()), signal.SIGTERM)
+                pid = int((self._directory / name).read_text())
+                os.kill(pid, signal.SIGTERM)
             except (OSError, ValueError):
                 continue
+            # They write to the directory until they have ended.
+            wait_until(lambda pid=pid: not Path(f"/proc/{pid}").exists(), 30, f"{name} has ended")
 
     def run(self, *command: str, check: bool = True) -> str:
         done = subprocess.run(
@@ -178,12 +180,12 @@ def test_a_job_of_slurm_evolves_and_returns_its_leases_before_it_ends(
             return output.read_text() if output.exists() else "no output"
 
         wait_until(lambda: len(operator("workers")) == 2, 120, f"two workers are there\n{there()}")
-        evolution = Evolution(operator, 52, delay_ms=100)
+        evolution = Evolution(operator, 52, delay_ms=60)
         evolution.comes_on(4, 60, site)
         # The very signal that Slurm sends before the limit: to the script alone.
         cluster.run("scancel", "--batch", "--signal=TERM", job)
         wait_until(lambda: cluster.state(job) != "RUNNING", 60, f"the job ends\n{there()}")
-        assert cluster.state(job) == "COMPLETED"
+        assert cluster.state(job) == "COMPLETED", there()
         assert "Draining" in there()
         assert there().endswith("All workers have ended\n")
         left = evolution.evaluations()
