@@ -116,7 +116,8 @@ class Command(BaseCommand):
         for host in hosts:
             self.stdout.write(f"{host.name}: {host.state}")
             for worker in host.workers:
-                doing = f", experiment {worker.experiment_id}" if worker.is_busy else ""
+                is_known = worker.is_busy and worker.experiment_id is not None
+                doing = f", experiment {worker.experiment_id}" if is_known else ""
                 self.stdout.write(f"  process {worker.pid}: {operation.state_of(worker)}{doing}")
 
 
