@@ -133,6 +133,17 @@ def host_state(host: str) -> str:
     return next((known.state for known in operation.hosts() if known.name == host), "")
 
 
+def backup(path: str) -> str:
+    """Save the database; return what the command says."""
+    from io import StringIO
+
+    from django.core.management import call_command
+
+    output = StringIO()
+    call_command("backup", "--out", path, stdout=output)
+    return output.getvalue()
+
+
 def main() -> None:
     from django.db import Error, connection
 

@@ -59,7 +59,7 @@ def saved(site: Site, path: Path) -> int:
     operator = Operator(site)
     with ended(operator.process), site.worker(1):
         experiment = start_evolution(site, operator)
-        assert site.check("backup", "--out", str(path)).startswith(f"Saved: {path} (")
+        assert operator("backup", path=str(path)).startswith(f"Saved: {path} (")
     assert path.stat().st_mode & 0o777 == 0o600
     return experiment
 
