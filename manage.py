@@ -8,6 +8,11 @@ import sys
 def main() -> None:
     """Run the command named on the command line."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "e2l_site.settings")
+    if sys.argv[1:2] == ["doctor"]:
+        # It also tells why Django or the settings cannot be loaded.
+        from e2l_site.doctor import main as examine
+
+        sys.exit(examine(sys.argv[2:]))
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)

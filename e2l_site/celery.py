@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
+import signal
+import sys
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celery import Celery
 from celery.app.amqp import AMQP
+from celery.bootsteps import StartStopStep
 from celery.signals import (
+    before_task_publish,
+    setup_logging,
+    task_postrun,
+    task_prerun,
     worker_init,
     worker_process_init,
     worker_process_shutdown,
@@ -17,10 +25,18 @@ from celery.signals import (
 )
 from kombu import Connection
 
+from e2l_site import logs
+from evolution import tracing
+
+if TYPE_CHECKING:
+    from celery.worker.consumer import Consumer
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "e2l_site.settings")
 
 #: Longest time between two attempts of a worker to reach the broker, in s.
 _LONGEST_PAUSE_S = 5.0
+#: Time between two looks of a worker at what its children have read, in s.
+_LOOK_S = 0.5
 
 
 class _SteadyConnection(Connection):
@@ -60,6 +76,69 @@ app.conf.update(
 app.autodiscover_tasks()
 
 
+class _Orders(StartStopStep):
+    """Has a worker do what operators ask of it: see :mod:`evolution.services.orders`."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def start(self, parent: Consumer) -> None:
+        self._timer = parent.timer.call_repeatedly(_LOOK_S, self._look, (parent,))
+
+    def stop(self, parent: Consumer) -> None:
+        self._timer.cancel()
+
+    def _look(self, consumer: Consumer) -> None:
+        from evolution.services import closing
+
+        queue = app.conf.task_default_queue
+        is_listening = bool(consumer.task_consumer.consuming_from(queue))
+        if closing.is_to_restart() and not closing.has_begun():
+            restart()
+        elif closing.is_drained() and is_listening:
+            consumer.cancel_task_queue(queue)
+        elif not closing.is_drained() and not is_listening:
+            consumer.add_task_queue(queue)
+
+
+app.steps["consumer"].add(_Orders)
+
+
+def restart() -> None:
+    """End as when told to, and then run the same command again in this process."""
+    logging.getLogger(__name__).info("Restarts as an operator has asked for")
+    atexit.register(os.execv, sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@setup_logging.connect
+def keep_logging(**_: object) -> None:
+    """Leave the log as the settings have it: that this is connected keeps Celery from it."""
+
+
+@before_task_publish.connect
+def send_ids(headers: dict[str, Any], **_: object) -> None:
+    """Let a message take along what its sender does."""
+    if ids := logs.request_ids():
+        headers[logs.MESSAGE_HEADER] = ids
+
+
+@task_prerun.connect
+def begin_task(task_id: str, task: Any, **_: object) -> None:
+    """Have the log tell to which task, message and request its lines belong."""
+    root = task.request.root_id
+    tracing.begin(
+        **(task.request.get(logs.MESSAGE_HEADER) or {}),
+        task=task_id,
+        root=root if root != task_id else None,
+    )
+
+
+@task_postrun.connect
+def end_task(**_: object) -> None:
+    """Leave nothing of it to the next one."""
+    tracing.begin()
+
+
 @worker_init.connect
 def prepare(**_: object) -> None:
     """Make what this worker shares with its children."""
@@ -84,10 +163,16 @@ def close(**_: object) -> None:
 @worker_process_init.connect
 def warm_up(**_: object) -> None:
     """Load the simulator in each child, never before the fork: NEST is one kernel per process."""
+    from billiard import current_process
+
     from evolution.services import watchdog, workers
     from evolution.services.couriers import CeleryCourier
     from evolution.services.simulator import load_simulator
 
+    if current_process().name != "MainProcess":
+        # A batch system signals all processes of a job. Only the worker is to be told to end: it
+        # lets its children finish their trial.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     watchdog.arm(workers.process_name())
     # This child may have taken the place of one that was killed.
     workers.free_claims_of_the_dead(CeleryCourier())

@@ -28,7 +28,17 @@ _SQLITE_OPTIONS = {
         "PRAGMA cache_size=-16000; PRAGMA mmap_size=134217728; PRAGMA journal_size_limit=27103364;"
     ),
 }
-_POSTGRESQL_OPTIONS = {"pool": {"min_size": 1, "max_size": 8, "timeout": 20}}
+# A host that is cut off closes no connection. Without these the server would keep the locks of its
+# last transaction for hours, and the host would wait as long for an answer.
+_POSTGRESQL_OPTIONS = {
+    "pool": {"min_size": 1, "max_size": 8, "timeout": 20},
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+    "options": "-c idle_in_transaction_session_timeout=30s -c tcp_keepalives_idle=10 "
+    "-c tcp_keepalives_interval=5 -c tcp_keepalives_count=3",
+}
 
 
 def read_bool(name: str, *, default: bool) -> bool:
@@ -41,12 +51,23 @@ def read_bool(name: str, *, default: bool) -> bool:
     raise ImproperlyConfigured(f"{name} is {text!r}; it must be 1 or 0 (or true/false, yes/no).")
 
 
-def read_choice(name: str, choices: Sequence[str], *, default: str) -> str:
-    """Return the value of ``name``, which is one of a few words."""
-    value = os.environ.get(name, "").strip().lower() or default
-    if value not in choices:
-        raise ImproperlyConfigured(f"{name} is {value!r}; it must be one of {', '.join(choices)}.")
-    return value
+def read_choice(name: str, choices: Sequence[str]) -> str:
+    """Return the one of ``choices`` that ``name`` holds, by default the first."""
+    text = os.environ.get(name, "").strip()
+    for choice in choices:
+        if text.lower() == choice.lower():
+            return choice
+    if text:
+        raise ImproperlyConfigured(f"{name} is {text!r}; it must be one of: {', '.join(choices)}.")
+    return choices[0]
+
+
+def read_token(name: str) -> str:
+    """Return the secret ``name``, empty if there is none."""
+    token = os.environ.get(name, "").strip()
+    if token and (len(token) < 16 or not token.isascii()):
+        raise ImproperlyConfigured(f"{name} must have at least 16 characters, all of them ASCII.")
+    return token
 
 
 def read_number(name: str, *, default: int, smallest: int, largest: int) -> int:
@@ -66,20 +87,21 @@ def read_oidc() -> dict[str, str] | None:
 
     ``E2L_OIDC_ISSUER`` is the address below which ``.well-known/openid-configuration`` is found.
     """
-    names = ("ISSUER", "CLIENT_ID", "CLIENT_SECRET")
-    values = {name.lower(): os.environ.get(f"E2L_OIDC_{name}", "").strip() for name in names}
-    if not any(values.values()):
+    names = ("E2L_OIDC_ISSUER", "E2L_OIDC_CLIENT_ID", "E2L_OIDC_CLIENT_SECRET")
+    found = {name: os.environ.get(name, "").strip() for name in names}
+    if not any(found.values()):
         return None
-    missing = [f"E2L_OIDC_{name}" for name in names if not values[name.lower()]]
+    missing = [name for name, value in found.items() if not value]
     if missing:
         raise ImproperlyConfigured(f"Sign-in by OpenID Connect also needs {', '.join(missing)}.")
+    values = {name.removeprefix("E2L_OIDC_").lower(): value for name, value in found.items()}
     parts = urlsplit(values["issuer"])
     is_local = parts.hostname in {"localhost", "127.0.0.1", "::1"}
     if parts.scheme != "https" and not (parts.scheme == "http" and is_local):
         raise ImproperlyConfigured("E2L_OIDC_ISSUER must begin with https://.")
     values["origin"] = f"{parts.scheme}://{parts.netloc}"
     values["name"] = os.environ.get("E2L_OIDC_NAME", "").strip() or parts.hostname or ""
-    values["role"] = read_choice("E2L_OIDC_ROLE", ("viewer", "member"), default="viewer")
+    values["role"] = read_choice("E2L_OIDC_ROLE", ("viewer", "member"))
     return values
 
 

@@ -2,6 +2,7 @@
 
 ``python -m e2l_site.launcher --port 8000`` serves until Ctrl-C. The launcher itself does no work:
 it starts processes, tells when the page answers, restarts what dies, and leaves nothing behind.
+SIGHUP has it replace the web server by one with new code and settings, without a failed request.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from . import broker, preflight, private_valkey
 from .display import Display
-from .locations import PROJECT_ROOT, data_directory, shown
+from .locations import PROJECT_ROOT, data_directory
 from .supervisor import Service, Supervisor, rotate
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class _Terminal:
 
     def __init__(self) -> None:
         self._is_ours = False
+        self._was_there = os.isatty(0)
         self.is_closed()  # notes whether we start in its foreground
 
     def is_closed(self) -> bool:
@@ -101,6 +103,14 @@ class _Terminal:
             self._is_ours = os.tcgetpgrp(0) == os.getpgrp()
         except OSError:
             return self._is_ours and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
+        return False
+
+    def is_gone(self) -> bool:
+        """Return whether there was a terminal, and is none any more: a hangup means the end."""
+        try:
+            os.tcgetpgrp(0)
+        except OSError:
+            return self._was_there
         return False
 
 
@@ -114,9 +124,13 @@ class Launcher:
         connection made in between waits instead of failing.
     display : Display
         Tells the user what goes on.
+    is_web_only : bool
+        Look after the web server alone, whose log then is the launcher's output.
     """
 
-    def __init__(self, listener: socket.socket, display: Display) -> None:
+    def __init__(
+        self, listener: socket.socket, display: Display, *, is_web_only: bool = False
+    ) -> None:
         self._listener = listener
         self._port = listener.getsockname()[1]
         self._display = display
@@ -124,6 +138,9 @@ class Launcher:
         self._workers = worker_count()
         self._supervisor = Supervisor([], display.say)
         self._stop_requests = 0
+        self._hangups = 0
+        self._is_web_only = is_web_only
+        self._web: Service | None = None
         self._valkey: Service | None = None
         self._terminal = _Terminal()
 
@@ -140,16 +157,20 @@ class Launcher:
         LaunchError
             If the site does not come up.
         """
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            # Under nohup the end of the terminal is to be ignored.
-            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
-                signal.signal(number, self._request_stop)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._request_stop)
+        # Under nohup the end of the terminal is to be ignored.
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, self._note_hangup)
         try:
-            if broker.is_private():
+            if broker.is_private() and not self._is_web_only:
                 self._start_valkey()
             if not self._stop_requests:
                 self._start_site()
             while not self._stop_requests and not self._terminal.is_closed():
+                if self._hangups:
+                    self._hangups = 0
+                    self._replace_web()
                 self._supervisor.check()
                 time.sleep(0.1)
         finally:
@@ -158,6 +179,18 @@ class Launcher:
     def _request_stop(self, number: int, frame: FrameType | None) -> None:
         # A second Ctrl-C does not wait for the tasks that are running.
         self._stop_requests += 1
+
+    def _note_hangup(self, number: int, frame: FrameType | None) -> None:
+        if self._terminal.is_gone():
+            self._stop_requests += 1
+        else:
+            self._hangups += 1
+
+    def _replace_web(self) -> None:
+        if self._web is not None:
+            self._supervisor.replace(
+                self._web, lambda ready_fd: [*self._web_command(), "--ready-fd", str(ready_fd)]
+            )
 
     def _start_valkey(self) -> None:
         data_dir = data_directory()
@@ -182,6 +215,10 @@ class Launcher:
         # The page first: people wait for it, and the workers take longer to load.
         descriptor = self._listener.fileno()
         web = self._start("The web server", self._web_command(), "web", inherited=[descriptor])
+        self._web = web
+        if self._is_web_only:
+            self._wait_for("Web server", self._page_answers, web, _PAGE_DEADLINE_S)
+            return
         self._start("The worker", worker_command(self._workers), "worker", worker_environment())
         signin = subprocess.Popen(  # noqa: S603  (a fixed command)
             [sys.executable, "-c", _FIRST_SIGNIN],
@@ -204,16 +241,12 @@ class Launcher:
             self._display.say(f"e2l runs at {self.address} - {way_in} - stop with Ctrl-C.")
 
     def _web_command(self) -> list[str]:
-        return [
-            *(sys.executable, "-m", "uvicorn", "e2l_site.asgi:application"),
-            *("--fd", str(self._listener.fileno()), "--lifespan", "off", "--no-access-log"),
-            *("--timeout-graceful-shutdown", "3"),
-        ]
+        return [sys.executable, "-m", "e2l_site.web", "--fd", str(self._listener.fileno())]
 
     def _page_answers(self) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=0.5)
         try:
-            connection.request("GET", "/")
+            connection.request("GET", "/healthz")
             return connection.getresponse().status < 500
         except (OSError, http.client.HTTPException):
             return False
@@ -228,7 +261,7 @@ class Launcher:
         environment: Mapping[str, str] | None = None,
         inherited: Sequence[int] = (),
     ) -> Service:
-        log = self._logs / f"{log_name}.log"
+        log = None if self._is_web_only else self._logs / f"{log_name}.log"
         rotate(log)
         service = Service(name, command, log, environment or {}, inherited)
         service.start()
@@ -247,7 +280,7 @@ class Launcher:
                 self._display.done(label, time.monotonic() - started)
                 return
             self._supervisor.check()
-            details = f"{service.last_log_line().rstrip('.')}. Details: {shown(service.log)}"
+            details = f"{service.last_log_line().rstrip('.')}. Details: {service.details}"
             if service.failures >= _HOPELESS_FAILURES:
                 raise LaunchError(f"{service.name} does not start: {details}")
             if seconds > deadline_s:
@@ -294,9 +327,18 @@ def run_worker() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="e2l_site.launcher", description=__doc__)
-    parser.add_argument("--port", default="8000", help="port of 127.0.0.1 to serve (default 8000)")
+    parser.add_argument("--port", default="8000", help="port to serve (default 8000)")
     parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="IPv4 address to serve (default 127.0.0.1: this machine)",
+    )
+    parts = parser.add_mutually_exclusive_group()
+    parts.add_argument(
         "--worker-only", action="store_true", help="only a worker, for a broker that runs already"
+    )
+    parts.add_argument(
+        "--web-only", action="store_true", help="only the web server; it logs to standard error"
     )
     options = parser.parse_args(arguments)
     os.chdir(PROJECT_ROOT)
@@ -305,8 +347,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             run_worker()
         port = preflight.parse_port(options.port)
         address = f"http://127.0.0.1:{port}/"
-        with preflight.take_launcher_lock(data_directory(), address), preflight.bind(port) as sock:
-            Launcher(sock, Display()).run()
+        with (
+            preflight.take_launcher_lock(data_directory(), address),
+            preflight.bind(port, options.host) as listener,
+        ):
+            Launcher(listener, Display(), is_web_only=options.web_only).run()
     except (LaunchError, preflight.PreflightError, private_valkey.ValkeyError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -30,8 +30,8 @@ def parse_port(text: str) -> int:
     raise PreflightError(f"PORT must be a whole number from 1 to 65535, not {text!r}.")
 
 
-def bind(port: int) -> socket.socket:
-    """Return a socket that listens on ``127.0.0.1:port``.
+def bind(port: int, host: str = "127.0.0.1") -> socket.socket:
+    """Return a socket that listens on a port of an IPv4 address of this machine.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def bind(port: int) -> socket.socket:
     # A port whose last connections are still fading out is free.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind(("127.0.0.1", port))
+        listener.bind((host, port))
         listener.listen(128)
     except OSError as error:
         listener.close()

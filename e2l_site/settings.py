@@ -2,7 +2,8 @@
 
 ``E2L_DATA_DIR`` (run-time data), ``DATABASE_URL``, ``REDIS_URL``, ``E2L_SECRET_KEY``,
 ``E2L_DEBUG``, ``E2L_ALLOWED_HOSTS``, ``E2L_CSRF_TRUSTED_ORIGINS``, ``E2L_HTTPS``, ``E2L_PUBLIC``,
-``E2L_SESSION_DAYS`` and ``E2L_OIDC_*`` are read here.
+``E2L_SESSION_DAYS``, ``E2L_OIDC_*``, ``E2L_LOG_FORMAT``, ``E2L_LOG_LEVEL`` and
+``E2L_METRICS_TOKEN`` are read here.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from pathlib import Path
 from csp.constants import NONE, SELF, UNSAFE_INLINE
 from django.core.exceptions import ImproperlyConfigured
 
-from e2l_site import broker
+from e2l_site import broker, logs
 from e2l_site.environment import (
     read_bool,
+    read_choice,
     read_database,
     read_list,
     read_number,
@@ -26,6 +28,7 @@ from e2l_site.environment import (
     read_origins,
     read_redis_url,
     read_secret_key,
+    read_token,
 )
 from e2l_site.locations import PROJECT_ROOT, data_directory
 
@@ -52,6 +55,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "e2l_site.logs.RequestIds",
+    "e2l_site.monitoring.Monitoring",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -267,17 +272,9 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": "INFO"},
-    "loggers": {
-        # Django's own handlers mail errors to admins; here everything goes to the log.
-        "django": {"handlers": [], "level": "INFO", "propagate": True},
-        # Sign-ins are in the audit log.
-        "axes": {"level": "WARNING"},
-        "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
-    },
-}
+LOGGING = logs.configuration(
+    as_json=read_choice("E2L_LOG_FORMAT", ("text", "json")) == "json",
+    level=read_choice("E2L_LOG_LEVEL", ("INFO", "DEBUG", "WARNING", "ERROR")),
+)
+#: Whoever knows it may read /metrics; without it only this machine may.
+METRICS_TOKEN = read_token("E2L_METRICS_TOKEN")

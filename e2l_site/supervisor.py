@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from .locations import PROJECT_ROOT, shown
@@ -42,8 +42,8 @@ class Service:
         What people call it; sentences begin with it.
     command : sequence of str
         What to run, in the project directory.
-    log : Path
-        File to which its output is appended.
+    log : Path or None
+        File to which its output is appended; None for the launcher's own output.
     environment : mapping of str to str
         Added to the launcher's own environment.
     inherited : sequence of int
@@ -52,7 +52,7 @@ class Service:
 
     name: str
     command: Sequence[str]
-    log: Path
+    log: Path | None
     environment: Mapping[str, str] = field(default_factory=dict)
     inherited: Sequence[int] = ()
     process: subprocess.Popen[bytes] | None = None
@@ -67,9 +67,12 @@ class Service:
 
     def start(self) -> None:
         """Start the process in a session of its own, so that Ctrl-C reaches the launcher alone."""
-        self.log.parent.mkdir(parents=True, exist_ok=True)
         launcher = os.getpid()
-        with self.log.open("ab") as log:
+        with contextlib.ExitStack() as stack:
+            log = None
+            if self.log is not None:
+                self.log.parent.mkdir(parents=True, exist_ok=True)
+                log = stack.enter_context(self.log.open("ab"))
             self.process = subprocess.Popen(  # noqa: S603  (commands of the launcher, no user text)
                 self.command,
                 cwd=PROJECT_ROOT,
@@ -85,8 +88,15 @@ class Service:
         self.started_at = time.monotonic()
         self.restart_at = None
 
+    @property
+    def details(self) -> str:
+        """Where to read what it has written."""
+        return "its output" if self.log is None else shown(self.log)
+
     def last_log_line(self) -> str:
         """Return the last line that the process wrote, for a message."""
+        if self.log is None:
+            return ""
         try:
             with self.log.open("rb") as log:
                 log.seek(max(0, self.log.stat().st_size - 4096))
@@ -104,10 +114,81 @@ def _die_with(launcher: int) -> None:
             os._exit(1)
 
 
-def rotate(log: Path) -> None:
+def rotate(log: Path | None) -> None:
     """Keep the log of the last start beside the new one."""
-    if log.exists():
+    if log is not None and log.exists():
         log.replace(log.with_name(f"{log.name}.1"))
+
+
+#: A successor that is not ready after this time will not be, in s.
+_SUCCESSION_S = 60.0
+#: A process whose successor serves ends within this time, or is ended, in s.
+_FAREWELL_S = 30.0
+
+
+class Succession:
+    """A service's process makes way for a new one, which serves before the old one ends.
+
+    Parameters
+    ----------
+    service : Service
+        Its process is the old one until the new one is ready.
+    make : callable
+        Given the descriptor that the new process writes to when it is ready, its command.
+    """
+
+    def __init__(self, service: Service, make: Callable[[int], Sequence[str]]) -> None:
+        self.service = service
+        self._ready, ready_fd = os.pipe()
+        os.set_blocking(self._ready, False)
+        inherited = (*service.inherited, ready_fd)
+        self._other = replace(
+            service, command=make(ready_fd), inherited=inherited, process=None, failures=0
+        )
+        self._other.start()
+        os.close(ready_fd)
+        self._deadline = time.monotonic() + _SUCCESSION_S
+        self._is_done = False
+
+    def others(self, services: Sequence[Service]) -> list[Service]:
+        """Return the process beside the one of the service, if that is among ``services``."""
+        return [self._other] if self.service in services else []
+
+    def is_over(self, now: float, say: Callable[[str], None]) -> bool:
+        """Look after it once; return whether there is one process again."""
+        assert self._other.process is not None
+        if not self._is_done:
+            return self._is_failed(now, say)
+        if self._other.is_running and now < self._deadline:
+            return False
+        _signal_group(self._other.process, signal.SIGKILL)
+        self._other.process.wait()
+        return True
+
+    def _is_failed(self, now: float, say: Callable[[str], None]) -> bool:
+        try:
+            is_ready = bool(os.read(self._ready, 1))
+        except BlockingIOError:
+            if now < self._deadline:
+                return False
+            is_ready = False
+        os.close(self._ready)
+        name = self.service.name
+        if not is_ready:
+            assert self._other.process is not None
+            _signal_group(self._other.process, signal.SIGKILL)
+            self._other.process.wait()
+            say(f"{name} could not be replaced (see {self.service.details}); the old one goes on.")
+            return True
+        old = self.service.process
+        self.service.process, self._other.process = self._other.process, old
+        self.service.started_at, self.service.restart_at = now, None
+        assert old is not None
+        old.terminate()
+        say(f"{name} was replaced: process {self.service.process.pid} serves.")
+        self._deadline = now + _FAREWELL_S
+        self._is_done = True
+        return False
 
 
 class Supervisor:
@@ -125,6 +206,7 @@ class Supervisor:
         self.services = list(services)
         self._say = say
         self._logs_checked_at = time.monotonic()
+        self._successions: list[Succession] = []
 
     def check(self) -> None:
         """Look after the services once; called a few times a second."""
@@ -136,10 +218,25 @@ class Supervisor:
                 self._plan_restart(service, now)
             elif now >= service.restart_at:
                 service.start()
+        self._successions = [each for each in self._successions if not each.is_over(now, self._say)]
         if now - self._logs_checked_at > 60:
             self._logs_checked_at = now
             for service in self.services:
                 _shorten(service.log)
+
+    def replace(self, service: Service, make: Callable[[int], Sequence[str]]) -> None:
+        """Start a service anew and end the old process as soon as the new one is ready.
+
+        Parameters
+        ----------
+        service : Service
+        make : callable
+            Given a file descriptor that the process writes to when it is ready, its command.
+        """
+        if any(each.service is service for each in self._successions):
+            self._say(f"{service.name} is being replaced already.")
+        elif service.is_running:
+            self._successions.append(Succession(service, make))
 
     def _plan_restart(self, service: Service, now: float) -> None:
         assert service.process is not None
@@ -151,7 +248,7 @@ class Supervisor:
         _signal_group(service.process, signal.SIGKILL)
         self._say(
             f"{service.name} stopped unexpectedly ({_how_it_ended(service.process)}; see "
-            f"{shown(service.log)}) and starts again in {pause_s:g} s."
+            f"{service.details}) and starts again in {pause_s:g} s."
         )
 
     def stop(
@@ -170,7 +267,11 @@ class Supervisor:
         """
         deadline = time.monotonic() + deadline_s
         self.services = [service for service in self.services if service not in services]
-        started = [(service, service.process) for service in services if service.process]
+        ending = [
+            *services,
+            *(other for each in self._successions for other in each.others(services)),
+        ]
+        started = [(service, service.process) for service in ending if service.process]
         for _, process in started:
             process.terminate()
         while any(service.is_running for service, _ in started):
@@ -194,8 +295,10 @@ def _how_it_ended(process: subprocess.Popen[bytes]) -> str:
     return f"exit code {code}" if code >= 0 else f"killed by signal {-code}"
 
 
-def _shorten(log: Path) -> None:
+def _shorten(log: Path | None) -> None:
     """Move a log that has grown long aside; its writer appends, so it goes on at the start."""
+    if log is None:
+        return
     try:
         if log.stat().st_size > _LOG_LIMIT_BYTES:
             shutil.copyfile(log, log.with_name(f"{log.name}.1"))

@@ -93,6 +93,29 @@ VARIABLES = (
     ),
     Variable("E2L_DEBUG", "0", "1 shows Django's debugging pages"),
     Variable(
+        "E2L_LOG_FORMAT",
+        "text",
+        "`json` writes one JSON object a line; both carry the ids of request, user, task, "
+        "experiment, run, evaluation and probe",
+    ),
+    Variable(
+        "E2L_LOG_LEVEL",
+        "INFO",
+        "`DEBUG` also tells of each request and each batch of simulations",
+    ),
+    Variable(
+        "E2L_METRICS_TOKEN",
+        "none",
+        "bearer token for `/metrics`; without it only this machine may read them, and nobody "
+        "where `E2L_HTTPS` is 1",
+    ),
+    Variable(
+        "E2L_TRUSTED_PROXIES",
+        "127.0.0.1",
+        "comma-separated addresses or networks of proxies whose `X-Forwarded-For` and "
+        "`X-Forwarded-Proto` are believed",
+    ),
+    Variable(
         "E2L_VALKEY_SOCKET",
         "below the directory for temporary files",
         "socket of the private Valkey",

@@ -13,6 +13,7 @@ from evolution.views import (
     individuals,
     lab,
     launch,
+    operation,
     people,
     probes,
     recordings,
@@ -86,6 +87,12 @@ urlpatterns = [
     path("figures/<slug:name>/simulate/", figures.simulate, name="figure-simulate"),
     path("figures/<slug:name>/panels/<slug:key>.json", figures.panel, name="figure-panel"),
     path("simulations/<int:pk>/recording.<str:kind>", recordings.file, name="probe-recording"),
+    path("operation/", operation.page, name="operation"),
+    path("operation/state/", operation.state, name="operation-state"),
+    *(
+        path(f"operation/{action}/", operation.order, {"action": action}, name=f"{action}-host")
+        for action in ("drain", "resume", "restart")
+    ),
     path("lab/", lab.page, name="lab"),
     path("lab/check/", lab.check, name="lab-check"),
     path("people/", people.page, name="people"),

@@ -40,7 +40,9 @@ def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> floa
 class Broker:
     """A Valkey on a unix socket, or a Redis on a port, whose data survives its death."""
 
-    def __init__(self, directory: Path, *, redis_binary: str | None = None) -> None:
+    def __init__(
+        self, directory: Path, *, redis_binary: str | None = None, address: str = "127.0.0.1"
+    ) -> None:
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
         if redis_binary is None:
@@ -53,10 +55,11 @@ class Broker:
             self._data = directory / "redis"
             self._data.mkdir()
             self._command = [
-                *(redis_binary, "--bind", "127.0.0.1", "--port", str(port)),
+                *(redis_binary, "--bind", address, "--port", str(port)),
+                *("--protected-mode", "no"),
                 *("--dir", str(self._data), "--save", "", "--appendonly", "yes"),
             ]
-            self.url = f"redis://127.0.0.1:{port}/0"
+            self.url = f"redis://{address}:{port}/0"
 
     def start(self) -> None:
         """Start the server and wait until it answers."""

@@ -50,9 +50,22 @@ def find_libfaketime() -> Path | None:
     return next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 
 
+def find_slurm() -> Path | None:
+    """Return the daemon of a node of Slurm, where its other parts are there as well."""
+    found = [shutil.which(name) for name in ("slurmctld", "munged", "sbatch", "slurmd")]
+    return Path(found[-1]) if all(found) else None
+
+
 NEEDS = (
     Need("Chromium", "browser tests", find_chromium, ("chromium", "fonts-dejavu-core")),
     Need("libfaketime", "tests of jumping clocks", find_libfaketime, ("libfaketime",)),
+    # About 7 s; without its recommended packages it starts no service.
+    Need(
+        "Slurm",
+        "tests of batch jobs",
+        find_slurm,
+        ("slurmctld", "slurmd", "slurm-client", "munge"),
+    ),
 )
 
 

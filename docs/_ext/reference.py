@@ -165,17 +165,20 @@ def evolution() -> Iterator[str]:
 
 def command_names() -> list[str]:
     """Return the names of the project's own commands of ``manage.py``."""
-    folder = _ROOT / "evolution" / "management" / "commands"
-    return sorted(path.stem for path in folder.glob("[a-z]*.py"))
+    return sorted(
+        path.stem
+        for app in ("e2l_site", "evolution")
+        for path in (_ROOT / app / "management" / "commands").glob("[a-z]*.py")
+    )
 
 
 def command_parser(name: str) -> argparse.ArgumentParser:
     """Return the parser of a command of ``manage.py``."""
     import django
-    from django.core.management import load_command_class
+    from django.core.management import get_commands, load_command_class
 
     django.setup()
-    return load_command_class("evolution", name).create_parser("manage.py", name)
+    return load_command_class(get_commands()[name], name).create_parser("manage.py", name)
 
 
 def commands() -> Iterator[str]:

@@ -6,7 +6,7 @@ from evolution.models.generation import Generation, Individual
 from evolution.models.people import LogEntry, ShareLink
 from evolution.models.probe import Probe, Recording, RuleNote
 from evolution.models.rule import Rule
-from evolution.models.worker import Worker
+from evolution.models.worker import Worker, WorkerHost
 
 __all__ = [
     "Demand",
@@ -23,4 +23,5 @@ __all__ = [
     "Run",
     "ShareLink",
     "Worker",
+    "WorkerHost",
 ]

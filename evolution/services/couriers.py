@@ -40,11 +40,16 @@ class CeleryCourier:
             return
         try:
             n_waiting = messages_waiting()
-            for _ in range(min(n_workers, max(1, Worker.objects.alive().count()) - n_waiting)):
+            for _ in range(min(n_workers, max(1, Worker.objects.available().count()) - n_waiting)):
                 self._send()
         except Exception as error:
             CeleryCourier._tried_in_vain_at = time.monotonic()
             logger.warning("Workers could not be asked; the sweeper will try again: %s", error)
+
+    def pass_on(self) -> None:
+        """Leave a message to another worker, if there is one that takes work."""
+        if Worker.objects.available().exists():
+            self.wake(1)
 
     def _send(self) -> None:
         from evolution.tasks import work

@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
+from evolution import tracing
 from evolution.enums import Action, Outcome, ProbeKind, ProbeState
 from evolution.errors import ProbeRefused
 from evolution.events import announce_probe
@@ -170,8 +171,14 @@ def digest_of(*parts: Any) -> str:
 
 def run_probe(probe_id: int, *, worker: str) -> bool:
     """Simulate what was asked for, unless somebody else does; return whether it was done here."""
+    with tracing.bound(probe=probe_id):
+        return _run_probe(probe_id, worker)
+
+
+def _run_probe(probe_id: int, worker: str) -> bool:
     if not _claim(probe_id, worker):
         return False
+    logger.info("Simulates what a person has asked for")
     probe = Probe.objects.select_related("rule").get(pk=probe_id)
     own = Probe.objects.filter(pk=probe_id, claimed_by=worker, state=ProbeState.RUNNING)
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from django.db import close_old_connections
 from django.db.models.functions import Now
 
+from evolution import tracing
 from evolution.models import Experiment, Worker
 from evolution.models.evaluation import LEASE_S
 from evolution.services import claiming, closing, endings, watchdog, workers
@@ -111,7 +112,9 @@ def _work(
         Experiment.objects.filter(pk=chosen).update(served_at=Now())
         if name is not None:
             workers.report(name, is_busy=True, experiment_id=chosen)
-        if _work_on(chosen, deadline, worker, courier, n_workers, name):
+        with tracing.bound(experiment=chosen):
+            is_of_use = _work_on(chosen, deadline, worker, courier, n_workers, name)
+        if is_of_use:
             has_worked = True
         else:
             # Others were faster.
@@ -212,17 +215,18 @@ class _Slice:
 
     def _advance(self, run_id: int, deadline: float) -> bool:
         """Advance a run as far as it goes; return whether it has moved."""
-        try:
-            first = step = advance(self._setup, run_id, self._in_hand)
-            while step is Step.READY and time.monotonic() < deadline:
-                step = advance(self._setup, run_id, self._in_hand)
-        except TRANSIENT_ERRORS:
-            raise
-        except Exception as error:
-            logger.exception("Run %s cannot go on", run_id)
-            endings.fail_run(run_id, f"{type(error).__name__}: {error}")
-            return True
-        return first is not Step.WAITING
+        with tracing.bound(run=run_id):
+            try:
+                first = step = advance(self._setup, run_id, self._in_hand)
+                while step is Step.READY and time.monotonic() < deadline:
+                    step = advance(self._setup, run_id, self._in_hand)
+            except TRANSIENT_ERRORS:
+                raise
+            except Exception as error:
+                logger.exception("Run %s cannot go on", run_id)
+                endings.fail_run(run_id, f"{type(error).__name__}: {error}")
+                return True
+            return first is not Step.WAITING
 
     # --- claims ---
 
@@ -260,7 +264,10 @@ class _Slice:
         try:
             with workers.pulse(lambda: self._beat(claims), LEASE_S / 3):
                 for trials, group in groupby(sorted(claims, key=_trials), key=_trials):
-                    self._simulate(list(group), range(*trials), unfinished)
+                    alike = list(group)
+                    names = ",".join(str(claim.evaluation_id) for claim in alike)
+                    with tracing.bound(evaluation=names):
+                        self._simulate(alike, range(*trials), unfinished)
                     if closing.has_begun():
                         break
         except BaseException:
@@ -281,6 +288,7 @@ class _Slice:
     def _simulate(self, claims: list[Claim], trials: range, unfinished: set[int]) -> None:
         """Simulate claims that lack the same trials; record what they give, trial by trial."""
         setup = self._setup
+        logger.debug("Simulates %d rule(s) in trials %s", len(claims), trials)
         book = _Book(claims, self._worker, setup.learning_task.aggregate)
         simulation = evaluate_by_trial(
             setup.learning_task,
@@ -410,7 +418,7 @@ class _Book:
 def _workers_per_experiment() -> int:
     """Return how many workers could help with each of the running experiments."""
     n_experiments = Experiment.objects.running().count()
-    return max(1, math.ceil(Worker.objects.alive().count() / max(1, n_experiments)))
+    return max(1, math.ceil(Worker.objects.available().count() / max(1, n_experiments)))
 
 
 def _persistently(write: Callable[[], None]) -> None:

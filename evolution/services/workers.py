@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
 import os
 import platform
@@ -19,7 +20,8 @@ from django.db.models.functions import Now
 
 from evolution.models import Demand, Experiment, Run, Worker
 from evolution.models.worker import SILENCE_S
-from evolution.services import claiming, watchdog
+from evolution.services import claiming, orders, watchdog
+from evolution.services.evaluations import engine_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -97,7 +99,7 @@ def free_claims_of_the_dead(courier: Courier) -> None:
 
 def _forget_the_dead() -> None:
     # Where two containers have one name a living worker may be forgotten until its next pulse.
-    names = Worker.objects.filter(host=platform.node()[:100]).values_list("name", flat=True)
+    names = Worker.objects.filter(host=orders.own_host()).values_list("name", flat=True)
     dead = [name for name in names if not _exists(int(name.split(":")[-2]))]
     Worker.objects.filter(name__in=dead).delete()
 
@@ -139,13 +141,13 @@ def report(name: str, *, is_busy: bool | None = None, experiment_id: int | None 
     experiment_id : int, optional
         What it works on; by default as before.
     """
-    changes = _told.setdefault(name, {})
+    changes = _told.setdefault(name, {"engine_version": engine_version()})
     if is_busy is not None:
         changes["is_busy"] = is_busy
     if experiment_id is not None:
         changes["experiment_id"] = experiment_id
     if not Worker.objects.filter(name=name).update(heard_at=Now(), **changes):
-        Worker.objects.get_or_create(name=name, defaults={"host": platform.node()[:100], **changes})
+        Worker.objects.get_or_create(name=name, defaults={"host": orders.own_host(), **changes})
 
 
 def leave(name: str) -> None:
@@ -161,10 +163,22 @@ def rest(name: str) -> None:
 
 
 def stay(interval_s: float = IDLE_PULSE_S) -> None:
-    """Tell that this worker process is there, now and as long as it lives or until it leaves."""
+    """Tell that this worker process is there, now and as long as it lives or until it leaves.
+
+    Meanwhile what operators ask of it is read more often than it gives a sign of life.
+    """
     name = own_name()
     rest(name)
-    _presence.enter_context(pulse(lambda: report(name), interval_s))
+    orders.obey()
+    look_s = min(interval_s, orders.INTERVAL_S)
+    looks = itertools.count(1)
+
+    def beat() -> None:
+        orders.obey()
+        if next(looks) % round(interval_s / look_s) == 0:
+            report(name)
+
+    _presence.enter_context(pulse(beat, look_s))
 
 
 @contextmanager

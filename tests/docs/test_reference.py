@@ -136,9 +136,11 @@ def test_a_row_has_unit_bounds_and_the_values_of_both_presets(built):
 
 def test_every_command_is_described_with_its_options(built):
     shown = text_of(built / "reference" / "commands.html")
-    for command in (ROOT / "evolution" / "management" / "commands").glob("[a-z]*.py"):
+    for command in ROOT.glob("e*/management/commands/[a-z]*.py"):
         assert f"manage.py {command.stem}" in shown
-        for option in re.findall(r"\"(--[a-z-]+)\"", command.read_text(encoding="utf-8")):
+        for option in re.findall(
+            r"add_argument\(\s*\"(--[a-z-]+)\"", command.read_text(encoding="utf-8")
+        ):
             assert option in shown, (command.stem, option)
 
 
@@ -161,7 +163,7 @@ def in_state(db):
             seed=1,
             n_runs=1,
         )
-        if state == ExperimentState.PUBLISHED:
+        if state in {ExperimentState.PUBLISHED, ExperimentState.IMPORTED}:
             Experiment.objects.filter(pk=experiment.pk).update(state=state)
         elif state != ExperimentState.CREATED:
             launch_experiment(experiment, courier=SilentCourier())

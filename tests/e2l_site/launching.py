@@ -83,11 +83,11 @@ class Launched:
 
 @contextmanager
 def launched(
-    data_dir: Path, port: int, environment: Mapping[str, str] | None = None
+    data_dir: Path, port: int, environment: Mapping[str, str] | None = None, *options: str
 ) -> Iterator[Launched]:
     """Run the launcher on ``data_dir``; nothing of it is left afterwards."""
     output_file = data_dir / "launcher-output"
-    command = [sys.executable, "-m", "e2l_site.launcher", "--port", str(port)]
+    command = [sys.executable, "-m", "e2l_site.launcher", "--port", str(port), *options]
     with output_file.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(
             command,

@@ -101,7 +101,7 @@ def test_taken_port_is_named_with_its_owner(site: Launched, tmp_path: Path) -> N
     assert text.startswith(f"Port {port} is taken by ")
 
 
-@pytest.mark.parametrize("part", ["celery -A e2l_site worker", "uvicorn", "valkey-server"])
+@pytest.mark.parametrize("part", ["celery -A e2l_site worker", "e2l_site.web", "valkey-server"])
 def test_killed_process_is_started_again(site: Launched, part: str) -> None:
     wait_until(lambda: bool(site.processes(part)), 30, f"{part} runs")
     before = site.processes(part)

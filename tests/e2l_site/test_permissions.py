@@ -126,6 +126,14 @@ TABLE: dict[str, tuple[tuple, tuple]] = {
         NOT_ALLOWED_FOR_READERS,
     ),
     "evolution:probe-recording": (PRIVATE_RULE_PAGE, NOT_ALLOWED),
+    **{
+        f"evolution:{name}": (OPERATORS, (SIGN_IN, SIGN_IN, 403, 403, 403, 405))
+        for name in ("operation", "operation-state")
+    },
+    **{
+        f"evolution:{name}-host": ((SIGN_IN, SIGN_IN, 403, 403, 403, 405), OPERATORS_POST)
+        for name in ("drain", "resume", "restart")
+    },
     "evolution:figures": (SIGNED_IN, NOT_ALLOWED),
     **{
         f"evolution:{name}": (SIGNED_IN, NOT_ALLOWED)

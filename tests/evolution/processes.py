@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from e2l_site.locations import PROJECT_ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 
 class Site:
@@ -74,7 +74,11 @@ class Site:
             yield process
 
     def start_worker(
-        self, n_processes: int, pool: str = "prefork", **environment: str
+        self,
+        n_processes: int,
+        pool: str = "prefork",
+        prefix: Sequence[str] = (),
+        **environment: str,
     ) -> subprocess.Popen[bytes]:
         return self.start(
             *("celery", "-A", "tests.evolution.worker_app"),
@@ -82,17 +86,23 @@ class Site:
             *("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO"),
             # Several workers of one host need different names.
             *("--hostname", f"{secrets.token_hex(4)}@%h"),
+            prefix=prefix,
             **environment,
         )
 
     def start_sweeper(self, **environment: str) -> subprocess.Popen[bytes]:
         return self.start("tests.evolution.command", "sweeper", **environment)
 
-    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
-        """Start a Python module as a process of the site, in a session of its own."""
+    def start(
+        self, *arguments: str, prefix: Sequence[str] = (), **environment: str
+    ) -> subprocess.Popen[bytes]:
+        """Start a Python module as a process of the site, in a session of its own.
+
+        ``prefix`` is a command that runs another one, such as one that enters a namespace.
+        """
         with (self.directory / "worker.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", *arguments],
+                [*prefix, sys.executable, "-m", *arguments],
                 cwd=PROJECT_ROOT,
                 env={**self.environment, **environment},
                 stdout=log,

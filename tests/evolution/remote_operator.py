@@ -119,6 +119,31 @@ def workers() -> list[dict[str, Any]]:
     return list(Worker.objects.alive().values("name", "is_busy"))
 
 
+def order(action: str, host: str) -> None:
+    """Ask something of the workers of a host."""
+    from evolution.services import orders
+
+    getattr(orders, action)(host)
+
+
+def host_state(host: str) -> str:
+    """Return where a host stands."""
+    from evolution import operation
+
+    return next((known.state for known in operation.hosts() if known.name == host), "")
+
+
+def backup(path: str) -> str:
+    """Save the database; return what the command says."""
+    from io import StringIO
+
+    from django.core.management import call_command
+
+    output = StringIO()
+    call_command("backup", "--out", path, stdout=output)
+    return output.getvalue()
+
+
 def main() -> None:
     from django.db import Error, connection
 

@@ -11,6 +11,7 @@ import json
 import logging
 import math
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -393,6 +394,31 @@ def test_sigterm_during_a_simulation(site: FaultySite) -> None:
     assert n_simulated == sum(len(record["trials"]) for record in known.values())
     assert site.operator("workers") == []
     site.operator("stop", experiment=trouble.experiment)
+
+
+def test_workers_that_are_drained_restarted_and_resumed(site: FaultySite) -> None:
+    trouble = Trouble(site, 34)
+    trouble.wait_for_generations(6)
+    host = platform.node()
+    site.operator("order", action="drain", host=host)
+    wait_until(lambda: site.operator("host_state", host=host) == "drained", 30, "nobody works")
+    wait_until(lambda: "Canceling queue" in site.log(), 30, f"it does not listen\n{site.log()}")
+    trouble.remember()
+    done = trouble.progress()["generations"]
+    before = set(children(site.worker_process))
+    site.operator("order", action="restart", host=host)
+    wait_until(lambda: not before & set(children(site.worker_process)), 60, "there are others")
+    # The same process: whoever looks after it notices nothing.
+    assert site.worker_process.poll() is None
+    site.wait_for_workers()
+    # They know that their host is drained, although the sweeper has asked for them.
+    assert site.operator("host_state", host=host) == "drained"
+    assert trouble.progress()["generations"] == done
+    known = site.operator("evaluations", experiment=trouble.experiment)
+    assert all(record["state"] != "claimed" for record in known.values())
+    site.operator("order", action="resume", host=host)
+    trouble.recovers()
+    trouble.ends_as_if_undisturbed()
 
 
 def test_experiments_share_workers_and_messages_do_not_pile_up(site: FaultySite) -> None:

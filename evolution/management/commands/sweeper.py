@@ -10,6 +10,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import Error, connection
 
@@ -23,6 +24,12 @@ logger = logging.getLogger(__name__)
 
 #: A lease, this and the way to a worker are less than the 30 s in which a run goes on.
 INTERVAL_S = 5.0
+
+
+def _note_look() -> None:
+    """Have the time of a file tell that this process lives; a disk that is full stops nobody."""
+    with suppress(OSError):
+        (settings.DATA_DIR / "sweeper").touch()
 
 
 class Command(BaseCommand):
@@ -45,6 +52,7 @@ class Command(BaseCommand):
                 signal.signal(number, lambda *_: is_over.set())
         refreshed_at = -math.inf
         while True:
+            _note_look()
             is_due = time.monotonic() - refreshed_at >= upkeep.STATISTICS_INTERVAL_S
             if self._safely(self._sweep) and is_due and self._safely(upkeep.refresh_statistics):
                 refreshed_at = time.monotonic()
