@@ -11,6 +11,7 @@ from rich.progress import Progress
 
 from evolution.management.base import (
     LearningTaskCommand,
+    add_rule_argument,
     changed_parameters,
     chosen_seed,
     chosen_task,
@@ -31,12 +32,7 @@ class Command(LearningTaskCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument(
-            "rule",
-            nargs="+",
-            metavar="RULE",
-            help="Expression; two (depress, facilitate) where the task has two branches.",
-        )
+        add_rule_argument(parser)
         parser.add_argument("--trials", type=int, help="Number of trials.")
 
     def handle(self, **options: Any) -> None:
