@@ -103,9 +103,7 @@ def number_text(value: float) -> str:
     return repr(value)
 
 
-def render(
-    node: Node, names: Sequence[str], number: Callable[[float], str] = number_text
-) -> str:
+def render(node: Node, names: Sequence[str], number: Callable[[float], str] = number_text) -> str:
     """Source text of the tree, with constants as `number` writes them; by default, parsing it gives
     an equal tree.
     """
