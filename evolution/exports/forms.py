@@ -1,4 +1,4 @@
-"""The forms in which a rule is exported: page, command, documentation and tests follow this list."""
+"""The forms in which a rule is exported; page, command, guide and tests follow this list."""
 
 from __future__ import annotations
 

@@ -38,8 +38,11 @@ _PAIRS = """\
 #
 # The normalized weight w = w_syn / Wmax and the spike trace E of the other neuron change w
 #
-#   at a postsynaptic spike to   min(1, w + lambda * facilitate),        facilitate = $facilitate_text
-#   at a presynaptic spike to    max(0, w - alpha * lambda * depress),   depress = $depress_text
+#   at a postsynaptic spike to   min(1, w + lambda * facilitate),
+#   at a presynaptic spike to    max(0, w - alpha * lambda * depress)
+#
+# with facilitate = $facilitate_text
+# and depress = $depress_text
 #
 # There are no other bounds. A value that is not a number makes w 1 at a postsynaptic spike and 0 at
 # a presynaptic one. The variable of the weight is w_syn; the delay is dendritic.

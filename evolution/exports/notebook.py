@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from evolution.models import Rule
 
 _NEEDS = """\
-It needs Python with PyNEST, NumPy and Matplotlib. The simulation at its end needs the NEST modules of e2l, too:
-`make modules` in the project directory builds them, and this directory has to be on `PYTHONPATH`."""
+It needs Python with PyNEST, NumPy and Matplotlib. The simulation at its end needs the NEST
+modules of e2l, too: `make modules` in the project directory builds them, and this directory has to
+be on `PYTHONPATH`."""
 
 
 def notebook(rule: Rule) -> str:

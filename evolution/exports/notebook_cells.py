@@ -44,8 +44,8 @@ axes[0].legend()
 plt.show()"""
 
 _ABOUT_CONTINUOUS = """\
-A student learns the membrane potential of a teacher. Both get the same three spike trains; the student sees the
-teacher's potential every 5 ms. Dashed lines are the weights of the teacher."""
+A student learns the membrane potential of a teacher. Both get the same three spike trains; the
+student sees the teacher's potential every 5 ms. Dashed lines are the weights of the teacher."""
 
 _CONTINUOUS = """\
 import nest
@@ -103,8 +103,9 @@ print("weights:", *(f"{weight:.6g}" for weight in weights[-1]))
 print(f"error in the last second: {error:.4g} mV")"""
 
 _ABOUT_REWARD = """\
-A neuron with 30 inputs sees one of two patterns of input spikes in each trial. The answer is right if it spikes for the
-first pattern and is silent for the second one; then the reward is +1, else it is -1."""
+A neuron with 30 inputs sees one of two patterns of input spikes in each trial. The answer is right
+if it spikes for the first pattern and is silent for the second one; then the reward is +1, else it
+is -1."""
 
 _REWARD = """\
 import nest
@@ -146,8 +147,9 @@ plt.show()
 print("reward of the first and the last 20 trials:", sum(reward[:20]), sum(reward[-20:]))"""
 
 _ABOUT_PAIRS = """\
-Pairs of one presynaptic and one postsynaptic spike change a weight that starts at 0.5. A second presynaptic spike half a
-second later makes NEST bring the synapse up to date. The same is computed by hand with the function above."""
+Pairs of one presynaptic and one postsynaptic spike change a weight that starts at 0.5. A second
+presynaptic spike half a second later makes NEST bring the synapse up to date. The same is computed
+by hand with the function above."""
 
 _PAIRS = """\
 import nest

@@ -38,7 +38,7 @@ def numpy_function(rule: Rule) -> str:
 
 
 def _has_constant_part(tree: Node) -> bool:
-    """Tell whether something is computed of constants alone, where Python's numbers raise errors."""
+    """Tell whether something is computed of constants alone; Python's numbers raise errors."""
     return any(
         isinstance(node, Binary) and not any(isinstance(leaf, Input) for leaf in walk(node))
         for node in walk(tree)

@@ -63,7 +63,7 @@ def model(signature: str, texts: Sequence[str], name: str) -> str:
     return text.replace("plasticity_rule_synapse:", f"{name}:")
 
 
-# As much as NESTML takes to write C++, and the compiler to read NEST's headers: once for all models.
+# It takes half a minute: NESTML writes C++, and the compiler reads NEST's headers.
 @pytest.mark.nest
 def test_generated_synapses_reproduce_our_weights(tmp_path: Path) -> None:
     models = {
