@@ -28,10 +28,6 @@ if TYPE_CHECKING:
     from evolution.models import Rule
     from nest_build.rules.tree import Node
 
-#: Name of the model, and of the variable that is its weight, which NESTML wants to know.
-MODEL = "plasticity_rule_synapse"
-WEIGHT = "w_syn"
-
 _PAIRS = """\
 # plasticity_rule_synapse - spike-timing dependent plasticity of all pairs of spikes
 # ##################################################################################
