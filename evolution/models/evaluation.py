@@ -7,6 +7,7 @@ from datetime import timedelta
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from evolution.enums import EvaluationState, ExperimentState
 
@@ -22,6 +23,11 @@ class EvaluationContext(models.Model):
     task_parameters = models.JSONField()
     seed = models.PositiveBigIntegerField()
     engine_version = models.CharField(max_length=200)
+    shared_at = models.DateTimeField(
+        null=True,
+        default=timezone.now,
+        help_text="When the laboratory came to know it; null while only private experiments do.",
+    )
 
     def __str__(self) -> str:
         return f"{self.learning_task_name} seed {self.seed}"

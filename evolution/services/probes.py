@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,20 +14,24 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from evolution.enums import Outcome, ProbeKind, ProbeState
+from evolution.enums import Action, Outcome, ProbeKind, ProbeState
 from evolution.errors import ProbeRefused
+from evolution.events import announce_probe
 from evolution.models import EvaluationContext, Probe
 from evolution.models.evaluation import LEASE_S
-from evolution.services import watchdog, workers
+from evolution.services import audit, watchdog, workers
 from evolution.services.couriers import queue_length, send_probe
 from evolution.services.evaluations import engine_version
 from evolution.services.simulator import MachineFault
 from nest_build.rules import PlasticityRule, RuleSyntaxError
 from simulations.evaluation import evaluate_by_trial
+from simulations.figures import get_figure
 from simulations.learning_tasks import Reason, UnknownLearningTask, get_learning_task
 from simulations.panels import panels_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from django.contrib.auth.models import AbstractBaseUser
     from django.db.models import QuerySet
 
@@ -71,8 +76,43 @@ def request_probe(
             f"The rule does not fit the learning task {learning_task.name}: {error.message}"
         ) from None
     parameters, seed, n_steps, n_rules = _question(learning_task, preset, kind)
-    digest = _digest(rule.pk, learning_task.name, parameters.to_mapping(), seed, kind)
-    known = Probe.objects.filter(digest=digest).first()
+    question = Question(
+        digest=digest_of(rule.pk, learning_task.name, parameters.to_mapping(), seed, kind),
+        kind=kind,
+        learning_task_name=learning_task.name,
+        preset=preset,
+        task_parameters=parameters.to_mapping(),
+        seed=seed,
+        n_steps=n_steps,
+        estimated_s=n_steps * learning_task.estimate_seconds(parameters, n_rules),
+    )
+    return ask(question, rule, owner=owner)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a probe is asked, apart from its rule; see :class:`evolution.models.Probe`."""
+
+    digest: str
+    kind: str
+    learning_task_name: str
+    preset: str
+    task_parameters: dict[str, Any]
+    seed: int
+    n_steps: int
+    estimated_s: float
+    figure: dict[str, Any] | None = None
+
+
+def ask(question: Question, rule: Rule, *, owner: AbstractBaseUser | None) -> Probe:
+    """Return the record of a question, and ask a worker where there is no answer yet.
+
+    Raises
+    ------
+    ProbeRefused
+        If too many simulations of the person wait already.
+    """
+    known = Probe.objects.filter(digest=question.digest).first()
     if known is not None and known.state != ProbeState.FAILED:
         return known
     if Probe.objects.open().filter(owner=owner).count() >= MAX_OPEN:
@@ -87,20 +127,16 @@ def request_probe(
         known.refresh_from_db()
         probe = known
     else:
+        values = {name: value for name, value in asdict(question).items() if name != "digest"}
         probe, _ = Probe.objects.get_or_create(
-            digest=digest,
-            defaults={
-                "kind": kind,
-                "rule": rule,
-                "learning_task_name": learning_task.name,
-                "preset": preset,
-                "task_parameters": parameters.to_mapping(),
-                "seed": seed,
-                "owner": owner,
-                "n_steps": n_steps,
-                "estimated_s": n_steps * learning_task.estimate_seconds(parameters, n_rules),
-            },
+            digest=question.digest, defaults={**values, "rule": rule, "owner": owner}
         )
+    audit.record(
+        Action.SIMULATED,
+        by=owner,
+        subject=f"rule {rule.pk}",
+        detail=f"{question.kind} in {question.learning_task_name}, {question.preset}",
+    )
     transaction.on_commit(partial(send_probe, probe.pk))
     return probe
 
@@ -125,7 +161,8 @@ def _question(
     return parameters, seed, N_HELD_OUT, 1 + len(learning_task.baselines)
 
 
-def _digest(*parts: Any) -> str:
+def digest_of(*parts: Any) -> str:
+    """Return the name of a question, which is another one for another engine."""
     text = json.dumps([*parts, engine_version()], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -163,22 +200,24 @@ def run_probe(probe_id: int, *, worker: str) -> bool:
             "detail": f"{type(error).__name__}: {error}"[:500],
         }
     own.update(**outcome, finished_at=Now(), claimed_by="", lease_expires_at=None)
+    announce_probe(probe_id)
     return True
 
 
 def _claim(probe_id: int, worker: str) -> bool:
     free = Probe.objects.free().filter(pk=probe_id)
     _give_up(free)
-    return bool(
-        free.update(
-            state=ProbeState.RUNNING,
-            claimed_by=worker,
-            lease_expires_at=Now() + timedelta(seconds=LEASE_S),
-            started_at=Now(),
-            attempts=F("attempts") + 1,
-            n_steps_done=0,
-        )
+    won = free.update(
+        state=ProbeState.RUNNING,
+        claimed_by=worker,
+        lease_expires_at=Now() + timedelta(seconds=LEASE_S),
+        started_at=Now(),
+        attempts=F("attempts") + 1,
+        n_steps_done=0,
     )
+    if won:
+        announce_probe(probe_id)
+    return bool(won)
 
 
 def _simulate(probe: Probe, own: QuerySet[Probe]) -> dict[str, Any]:
@@ -188,7 +227,32 @@ def _simulate(probe: Probe, own: QuerySet[Probe]) -> dict[str, Any]:
     with watchdog.watch(watchdog.time_limit_s(probe.estimated_s)):
         if probe.kind == ProbeKind.BEHAVIOUR:
             return _behaviour(learning_task, rule, parameters, probe.seed)
-        return _validation(learning_task, rule, parameters, probe.seed, own)
+        if probe.kind == ProbeKind.FIGURE:
+            return _figure(probe, rule)
+        return _validation(learning_task, _tried(probe, rule), parameters, probe, own)
+
+
+def _tried(probe: Probe, rule: PlasticityRule) -> list[tuple[str, PlasticityRule]]:
+    """Return the rules of a validation with their names."""
+    learning_task = get_learning_task(probe.learning_task_name)
+    if probe.kind == ProbeKind.HELD_OUT:
+        return [
+            (row["name"], PlasticityRule.parse(learning_task.signature, row["expressions"]))
+            for row in probe.figure["rules"]
+        ]
+    known = [(baseline.name, own) for baseline, own in learning_task.canonical_baselines]
+    return [("This rule", rule), *known]
+
+
+def _figure(probe: Probe, rule: PlasticityRule) -> dict[str, Any]:
+    panels = get_figure(probe.figure["name"]).simulate(rule)
+    in_words = [{name: own[name] for name in own if name != "series"} for own in panels]
+    return {
+        "state": ProbeState.FINISHED,
+        "n_steps_done": 1,
+        "panels": panels,
+        "result": {"panels": in_words},
+    }
 
 
 def _behaviour(
@@ -218,24 +282,23 @@ def _behaviour(
 
 def _validation(
     learning_task: LearningTask,
-    rule: PlasticityRule,
+    tried: Sequence[tuple[str, PlasticityRule]],
     parameters: TaskParameters,
-    seed: int,
+    probe: Probe,
     own: QuerySet[Probe],
 ) -> dict[str, Any]:
-    baselines = [baseline for _, baseline in learning_task.canonical_baselines]
-    names = ["This rule", *(baseline.name for baseline in learning_task.baselines)]
     known: list[Evaluation] = []
     by_trial = evaluate_by_trial(
         learning_task,
-        [rule, *baselines],
+        [rule for _, rule in tried],
         parameters,
-        seed=seed,
+        seed=probe.seed,
         trials=range(parameters.n_trials),
     )
     for evaluations in by_trial:
         known = evaluations
         own.update(n_steps_done=F("n_steps_done") + 1)
+        announce_probe(probe.pk)
     return {
         "state": ProbeState.FINISHED,
         "n_steps_done": parameters.n_trials,
@@ -247,7 +310,7 @@ def _validation(
                     "fitness": found.fitness(learning_task.aggregate),
                     "reason": Outcome(found.reason).label if found.reason else "",
                 }
-                for name, found in zip(names, known, strict=True)
+                for (name, _), found in zip(tried, known, strict=True)
             ]
         },
     }
@@ -267,7 +330,10 @@ def send_again() -> None:
 
 def _give_up(probes: QuerySet[Probe]) -> None:
     """End simulations that have taken their workers with them."""
-    probes.filter(attempts__gte=MAX_ATTEMPTS).update(
+    lost = list(probes.filter(attempts__gte=MAX_ATTEMPTS).values_list("pk", flat=True))
+    if not lost:
+        return
+    probes.filter(pk__in=lost).update(
         state=ProbeState.FAILED,
         reason=Reason.CRASH,
         detail="The worker was lost, or hung and was ended, each time that it simulated this.",
@@ -275,3 +341,5 @@ def _give_up(probes: QuerySet[Probe]) -> None:
         claimed_by="",
         lease_expires_at=None,
     )
+    for probe_id in lost:
+        announce_probe(probe_id)

@@ -18,6 +18,7 @@ from evolution.enums import Outcome
 from evolution.filters import IndividualFilter
 from evolution.models import Generation, Individual
 from evolution.views import runs
+from evolution.views.guards import open_to_link_holders
 from evolution.views.presentation import error_label
 from nest_build.rules import RuleSyntaxError, parse
 
@@ -65,11 +66,12 @@ _EXPLANATIONS = {
 }
 
 
+@open_to_link_holders
 @never_cache
 @require_safe
 def individual_list(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     """List the individuals of a run; filters, order and page stand in the address."""
-    run = runs.get_run(pk, number)
+    run = runs.get_run(pk, number, request.user)
     form = IndividualFilter(request.GET)
     is_valid = form.is_valid()
     found = _filtered(run, form.cleaned_data if is_valid else {})
@@ -90,11 +92,12 @@ def individual_list(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     return render(request, "evolution/run_individuals.html", context, status=status)
 
 
+@open_to_link_holders
 @never_cache
 @require_safe
 def page(request: HttpRequest, pk: int, number: int, index: int) -> HttpResponse:
     """Show an individual: genome, rule, trials, parent and offspring."""
-    run = runs.get_run(pk, number)
+    run = runs.get_run(pk, number, request.user)
     experiment = run.experiment
     try:
         individual = Individual.objects.select_related("rule", "evaluation").get(

@@ -31,7 +31,11 @@ N_PROBES = 6
 def microscope(rule: Rule, own_tasks: Sequence[LearningTask]) -> dict[str, Any]:
     """Return the part of the context of a rule's page that looks into the rule."""
     fitting = fitting_tasks(rule)
-    probes = list(Probe.objects.filter(rule=rule).defer("panels").order_by("-pk")[:N_PROBES])
+    probes = list(
+        Probe.objects.filter(rule=rule, kind__in=ProbeKind.of_rules())
+        .defer("panels")
+        .order_by("-pk")[:N_PROBES]
+    )
     panels = shape_panels(rule, own_tasks[0] if own_tasks else None)
     own_names = {task.name for task in own_tasks}
     return {
@@ -45,7 +49,7 @@ def microscope(rule: Rule, own_tasks: Sequence[LearningTask]) -> dict[str, Any]:
             for task in fitting
             for preset in task.presets.values()
         ],
-        "kinds": ProbeKind.choices,
+        "kinds": [(kind.value, kind.label) for kind in ProbeKind.of_rules()],
         "probes": [probe_context(probe) for probe in probes],
     }
 
@@ -70,7 +74,7 @@ def probe_context(probe: Probe) -> dict[str, Any]:
     end = probe.finished_at or timezone.now()
     elapsed_s = (end - probe.started_at).total_seconds() if probe.started_at else None
     share = probe.n_steps_done / probe.n_steps
-    if probe.kind == ProbeKind.BEHAVIOUR and elapsed_s is not None:
+    if probe.n_steps == 1 and elapsed_s is not None:
         # A single trial tells nothing before its end: time is compared with the estimate.
         share = min(0.95, elapsed_s / max(probe.estimated_s, 0.1))
     result = probe.result

@@ -10,14 +10,15 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from evolution import catalogue, discoveries, fronts
+from evolution import access, catalogue, discoveries, fronts
 from evolution.drawings import strips
 from evolution.enums import Outcome
 from evolution.exports import FORMS, Inexpressible
 from evolution.filters import RuleFilter
 from evolution.front_plot import LAYERS, front_figure
-from evolution.models import Experiment, Rule
+from evolution.models import Rule
 from evolution.models.rule import signature_text
+from evolution.views.guards import open_to_the_public
 from evolution.views.lookup import rule_or_404
 from evolution.views.microscope import microscope
 from evolution.views.presentation import (
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from evolution.catalogue import Context, RuleClass
+    from evolution.models.experiment import ExperimentQuerySet
 
 PER_PAGE = 25
 #: Pages beyond are not served: who looks for something far down filters.
@@ -48,12 +50,14 @@ N_CONTEXTS = 12
 N_DISCOVERIES = 20
 
 
+@open_to_the_public
 @never_cache
 @require_safe
 def rule_list(request: HttpRequest) -> HttpResponse:
     """List the classes of rules of a learning task; everything chosen stands in the address."""
-    learning_task = _chosen_task(request)
-    contexts = catalogue.contexts(learning_task)
+    visible = access.visible_experiments(request.user)
+    learning_task = _chosen_task(request, visible)
+    contexts = catalogue.contexts(learning_task, visible)
     data = request.GET.copy()
     data.setdefault("context", str(contexts[0].pk) if contexts else "")
     form = RuleFilter(data, contexts=contexts)
@@ -67,7 +71,7 @@ def rule_list(request: HttpRequest) -> HttpResponse:
     if is_valid and problem is None:
         criteria = _criteria(values, learning_task, context, typed)
         classes, is_more = catalogue.rule_classes(
-            criteria, offset=(number - 1) * PER_PAGE, limit=PER_PAGE
+            criteria, offset=(number - 1) * PER_PAGE, limit=PER_PAGE, visible=visible
         )
     query = request.GET.copy()
     query.pop("page", None)
@@ -91,17 +95,19 @@ def rule_list(request: HttpRequest) -> HttpResponse:
     return render(request, "evolution/rules.html", page, status=status)
 
 
+@open_to_the_public
 @never_cache
 @require_safe
 def front(request: HttpRequest) -> HttpResponse:
     """Return the plot of complexity against fitness in one context for BokehJS."""
-    learning_task = _chosen_task(request)
+    visible = access.visible_experiments(request.user)
+    learning_task = _chosen_task(request, visible)
     labels = fitness_axes(learning_task)
     scale = request.GET.get("scale", "linear")
     if scale not in labels:
         return JsonResponse({"error": f"There is no scale {scale!r} here."}, status=400)
     asked = request.GET.get("context", "")
-    context = {str(item.pk): item for item in catalogue.contexts(learning_task)}.get(asked)
+    context = {str(item.pk): item for item in catalogue.contexts(learning_task, visible)}.get(asked)
     if context is None:
         raise Http404("There are no such trials.")
     fittest = fronts.fittest_by_complexity(context.pk, context.n_trials)
@@ -117,21 +123,28 @@ def front(request: HttpRequest) -> HttpResponse:
     return figure_response(figure)
 
 
+@open_to_the_public
 @never_cache
 @require_safe
 def page(request: HttpRequest, pk: int) -> HttpResponse:
     """Show a rule: its mathematics, shape, behaviour, forms, fitness, and where it was found."""
-    found = catalogue.rule_with_notes(pk)
+    found = catalogue.rule_with_notes(pk, access.visible_rules(request.user))
     if found is None:
         raise Http404(f"There is no rule {pk}.")
     rule, notes = found
-    counts = discoveries.found_counts([rule.fingerprint], n_forms=discoveries.N_FORMS_OF_ONE)
+    visible = access.visible_experiments(request.user)
+    counts = discoveries.found_counts(
+        [rule.fingerprint],
+        n_forms=discoveries.N_FORMS_OF_ONE,
+        visible=visible,
+        rule_id=rule.pk,
+    )
     n_runs, n_experiments = counts.get((rule.signature, rule.fingerprint), (0, 0))
     forms = Paginator(catalogue.forms(rule), N_FORMS).get_page(request.GET.get("forms"))
-    evaluations = catalogue.evaluations_of(rule, N_CONTEXTS)
+    evaluations = catalogue.evaluations_of(rule, N_CONTEXTS, visible)
     number = _page_number(request)
     found_in, is_more = discoveries.first_in_runs(
-        rule, offset=(number - 1) * N_DISCOVERIES, limit=N_DISCOVERIES
+        rule, offset=(number - 1) * N_DISCOVERIES, limit=N_DISCOVERIES, visible=visible
     )
     learning_tasks = _tasks_of(rule)
     known = _known_rules(rule, learning_tasks)
@@ -151,7 +164,7 @@ def page(request: HttpRequest, pk: int) -> HttpResponse:
         **microscope(rule, learning_tasks),
         "notes": notes,
         "own_note": next((note for note in notes if note["author_id"] == request.user.pk), None),
-        "contexts": _fitness_rows(rule, evaluations, known),
+        "contexts": _fitness_rows(rule, evaluations, known, visible),
         "forms": forms,
         "simplest": forms[0] if forms.number == 1 and forms else None,
         "relatives": catalogue.relatives(rule, N_RELATIVES),
@@ -165,11 +178,12 @@ def page(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "evolution/rule.html", context)
 
 
+@open_to_the_public
 @never_cache
 @require_safe
 def export(request: HttpRequest, pk: int, name: str) -> HttpResponse:
     """Return a rule in one of its forms as a file."""
-    rule = rule_or_404(pk)
+    rule = rule_or_404(pk, request.user)
     form = FORMS.get(name)
     if form is None:
         raise Http404(f"Rules have no form {name!r}. There are: {', '.join(FORMS)}.")
@@ -187,13 +201,13 @@ def export(request: HttpRequest, pk: int, name: str) -> HttpResponse:
 # --- the list -----------------------------------------------------------------------------------
 
 
-def _chosen_task(request: HttpRequest) -> LearningTask:
+def _chosen_task(request: HttpRequest, visible: ExperimentQuerySet) -> LearningTask:
     """Return the learning task that the address names, else that of the latest experiment."""
     names = learning_task_names()
     name = request.GET.get("task")
     if not name:
         latest = (
-            Experiment.objects.filter(learning_task_name__in=names)
+            visible.filter(learning_task_name__in=names)
             .newest_first()
             .values_list("learning_task_name", flat=True)
             .first()
@@ -315,11 +329,14 @@ def _known_rules(rule: Rule, learning_tasks: Iterable[LearningTask]) -> list[dic
 
 
 def _fitness_rows(
-    rule: Rule, evaluations: list[Any], known: list[dict[str, Any]]
+    rule: Rule,
+    evaluations: list[Any],
+    known: list[dict[str, Any]],
+    visible: ExperimentQuerySet,
 ) -> list[dict[str, Any]]:
     """Return trials and fitness in each context, beside those of the rules of the literature."""
     context_ids = {evaluation.context_id for evaluation in evaluations}
-    experiments = catalogue.experiments_in(context_ids)
+    experiments = catalogue.experiments_in(context_ids, visible)
     keys = [item["key"] for item in known]
     baselines = catalogue.evaluations_in(context_ids, rule.signature, keys) if keys else {}
     rows = []

@@ -11,25 +11,28 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from evolution import genealogy, selectors
+from evolution import access, genealogy, selectors
 from evolution.drawings import changes_in_words, draw, graphs_of, mutated_addresses
 from evolution.enums import Origin, StopReason
-from evolution.models import Experiment, Generation, Run
+from evolution.models import Generation, Run
+from evolution.views.guards import open_to_link_holders
 
 if TYPE_CHECKING:
+    from evolution.access import Person
     from evolution.cgp.genome_graph import GenomeGraph
     from evolution.cgp.parameters import EvolutionParameters
     from evolution.genealogy import Change
-    from evolution.models import Individual
+    from evolution.models import Experiment, Individual
 
 CHANGES_PER_PAGE = 20
 
 
+@open_to_link_holders
 @never_cache
 @require_safe
 def lineage(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     """Show the way from the first ancestor to the champion."""
-    run = get_run(pk, number)
+    run = get_run(pk, number, request.user)
     whole = None
     if run.champion_index is not None:
         whole = genealogy.collapse(genealogy.ancestors(run, run.champion_index))
@@ -53,11 +56,12 @@ def lineage(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     return render(request, "evolution/run_lineage.html", context)
 
 
+@open_to_link_holders
 @never_cache
 @require_safe
 def population(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     """Show everybody of one generation: who survived it, and who was born in it."""
-    run = get_run(pk, number)
+    run = get_run(pk, number, request.user)
     last = selectors.last_generation(run)
     asked = request.GET.get("generation", "").strip()
     message = ""
@@ -95,17 +99,17 @@ def population(request: HttpRequest, pk: int, number: int) -> HttpResponse:
 # --- shared by the pages of a run ---------------------------------------------------------------
 
 
-def get_run(pk: int, number: int) -> Run:
+def get_run(pk: int, number: int, user: Person) -> Run:
     """Return a run with its experiment and the number of its champion, or answer 404."""
     try:
         return (
             Run.objects.without_engine_state()
             .select_related("experiment")
             .annotate(champion_index=F("champion__index"))
-            .get(experiment__pk=pk, index=number - 1)
+            .get(experiment__in=access.visible_experiments(user).filter(pk=pk), index=number - 1)
         )
     except Run.DoesNotExist:
-        if Experiment.objects.filter(pk=pk).exists():
+        if access.visible_experiments(user).filter(pk=pk).exists():
             raise Http404(f"The experiment {pk} has no run {number}.") from None
         raise Http404(f"There is no experiment {pk}.") from None
 

@@ -71,6 +71,8 @@ def pages(site: Site) -> dict[str, str]:
         "rule": f"/rules/{rule}/",
         "compare": f"/compare/?experiment={numbers[0]}&experiment={numbers[1]}",
         "compare-choice": "/compare/",
+        "figures": "/figures/",
+        "figure": "/figures/fig5/",
         "lab": "/lab/?task=correlation-driven",
         "extend": f"/experiments/{numbers[0]}/extend/",
         "labels": f"/experiments/{numbers[0]}/labels/",

@@ -49,10 +49,10 @@ def test_a_rule_is_simulated_from_its_page_and_the_answer_stays(ann: Client) -> 
     assert answer.url == f"/rules/{rule.pk}/#simulation-{probe.pk}"
     part = ann.get(f"/simulations/{probe.pk}/")
     assert "Waiting for a worker" in text_of(part)
-    assert 'hx-trigger="every 1s"' in part.content.decode()
+    assert f'data-probe-socket="/ws/simulations/{probe.pk}/"' in part.content.decode()
     probes.run_probe(probe.pk, worker="a")
     part = ann.get(f"/simulations/{probe.pk}/")
-    assert "hx-trigger" not in part.content.decode()
+    assert "data-probe-socket" not in part.content.decode()
     assert "This rule" in text_of(part)
     assert "product" in text_of(ann.get(rule.get_absolute_url()))
 
@@ -145,6 +145,28 @@ def test_a_typed_rule_is_simulated_and_kept(ann: Client, django_user_model) -> N
     ann.force_login(django_user_model.objects.create_user("bob"))
     ann.post(f"/rules/{rule.pk}/note/", {"name": "Bob's"})
     assert sorted(RuleNote.objects.values_list("name", flat=True)) == ["Bob's", "Ours"]
+
+
+def test_the_lab_shows_the_simulation_of_what_is_typed(ann: Client) -> None:
+    data = {"expression-delta_w": "2*v*s", "preset": "demo", "action": "simulate"}
+    part = ann.post(f"/lab/?task={NAME}", data, headers={"HX-Request": "true"})
+    probe = Probe.objects.get()
+    assert f'data-probe-socket="/ws/simulations/{probe.pk}/"' in part.content.decode()
+    assert probe.rule.get_absolute_url() in part.content.decode()
+    for index in range(probes.MAX_OPEN - 1):
+        data["expression-delta_w"] = f"v + {index + 2}"
+        ann.post(f"/lab/?task={NAME}", data, headers={"HX-Request": "true"})
+    data["expression-delta_w"] = "v"
+    refused = ann.post(f"/lab/?task={NAME}", data, headers={"HX-Request": "true"})
+    assert "are not finished yet" in text_of(refused)
+
+
+def test_the_lab_says_what_is_wrong_where_it_is_typed(ann: Client) -> None:
+    data = {"expression-delta_w": "v +", "preset": "demo", "action": "simulate"}
+    part = ann.post(f"/lab/?task={NAME}", data, headers={"HX-Request": "true"})
+    assert part.headers["HX-Retarget"] == "#check"
+    assert "column" in text_of(part)
+    assert not Probe.objects.exists()
 
 
 def test_the_window_is_that_of_the_pair_rule(ann: Client) -> None:

@@ -29,6 +29,7 @@ from evolution.exports import FORMS, Inexpressible
 from evolution.exports.nestml import nestml_expression
 from evolution.exports.reading import may_leave_reals
 from nest_build.rules import parse
+from tests.docs.pages import PAGES, code_blocks
 from tests.evolution.exports.rules import (
     CONTINUOUS,
     NAMES,
@@ -42,7 +43,7 @@ from tests.evolution.exports.rules import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 ROOT = Path(__file__).parents[3]
 NEURON = Path(__file__).parent / "probe_neuron.nestml"
@@ -77,23 +78,7 @@ def test_generated_synapses_reproduce_our_weights(tmp_path: Path) -> None:
     potentials = [["v_target", "V_target"], ["u_post", "V_m"]]
     ports = {name: {"post_ports": ["post_spikes"]} for name in models}
     ports["error_synapse"] = {"post_ports": potentials, "vt_ports": ["clock_spikes"]}
-    options = {
-        "neuron_synapse_pairs": [{"neuron": "probe_neuron", "synapses": ports}],
-        "weight_variable": dict.fromkeys(models, "w_syn"),
-    }
-    log = run(
-        tmp_path,
-        "-c",
-        "import json, sys, nest_build\n"
-        "from pynestml.frontend.pynestml_frontend import generate_nest_target\n"
-        "options = json.loads(sys.argv[1])\n"
-        "options['nest_path'] = nest_build.write_nest_config('nest')\n"
-        "generate_nest_target(input_path=sys.argv[2:], target_path='build', install_path='.',\n"
-        "    module_name='rules_module', codegen_opts=options)\n",
-        json.dumps(options),
-        *(f"{name}.nestml" for name in models),
-        str(NEURON),
-    )
+    log = run(tmp_path, "-c", guide_for(models, ports))
     assert "ERROR" not in log, log
 
     rules = {
@@ -104,7 +89,7 @@ def test_generated_synapses_reproduce_our_weights(tmp_path: Path) -> None:
         )
     }
     rules["error_synapse"] = ERROR[0]
-    module = str(tmp_path / "rules_module")
+    module = str(tmp_path / "rule_module")
     log = run(tmp_path, "-m", "tests.evolution.exports.simulate_nestml", module, json.dumps(rules))
     weights = json.loads(log.strip().splitlines()[-1])
     assert len(weights) == 7
@@ -114,6 +99,21 @@ def test_generated_synapses_reproduce_our_weights(tmp_path: Path) -> None:
         # The same arithmetic in another order: NESTML's traces decay from one spike to the next of
         # either kind, filters are propagated by one step instead of a slice.
         np.testing.assert_allclose(found["theirs"], ours, rtol=1e-12, err_msg=name)
+
+
+def guide_for(models: Iterable[str], ports: dict[str, dict]) -> str:
+    """Return the code of docs/how_to/export_a_rule.md for these models, which are built at once."""
+    (code,) = code_blocks(PAGES["docs/how_to/export_a_rule.md"], "python")
+    files = [*(f"{name}.nestml" for name in models), str(NEURON)]
+    for guide, ours in (
+        ('["rule.nestml", str(neuron)]', repr(files)),
+        ('{"neuron": "iaf_psc_delta_neuron", "synapses": pair}',
+         repr({"neuron": "probe_neuron", "synapses": ports})),
+        ('{"plasticity_rule_synapse": "w_syn"}', repr(dict.fromkeys(models, "w_syn"))),
+    ):  # fmt: skip
+        assert code.count(guide) == 1
+        code = code.replace(guide, ours)
+    return f"{code}\nassert neuron.is_file()\n"
 
 
 def run(folder: Path, *arguments: str) -> str:
