@@ -76,6 +76,7 @@ urlpatterns = [
     path("rules/", rules.rule_list, name="rules"),
     path("rules/front.json", rules.front, name="rules-front"),
     path("rules/<int:pk>/", rules.page, name="rule"),
+    path("rules/<int:pk>/export/<slug:name>", rules.export, name="export-rule"),
     path("rules/<int:pk>/shape/<int:index>.json", probes.shape, name="rule-shape"),
     path("rules/<int:pk>/simulate/", probes.simulate, name="simulate-rule"),
     path("rules/<int:pk>/note/", lab.note, name="rule-note"),

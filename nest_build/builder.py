@@ -29,12 +29,12 @@ MODULES = (
 )
 
 _PACKAGE = Path(__file__).resolve().parent
-_SOURCES = _PACKAGE / "src"
+SOURCES = _PACKAGE / "src"
 _BUILD = _PACKAGE / "_build"
 _LIBRARIES = _BUILD / "lib"
 _STAMP = _LIBRARIES / "build.json"
 
-_NO_COMPILER = (
+NO_COMPILER = (
     "No C++ compiler was found: install one that knows C++20 "
     "(on Debian and Ubuntu: apt install g++), or name one by the environment variable CXX."
 )
@@ -104,11 +104,11 @@ def build(report: Callable[[str], None] = lambda line: None) -> bool:
     if _nest_version() is None:
         raise BuildError(_NO_NEST)
     with _lock(report):
-        compiler = _find_compiler()
+        compiler = find_compiler()
         if is_built() and (compiler is None or _read_stamp().get("compiler") == _version(compiler)):
             return False
         if compiler is None:
-            raise BuildError(_NO_COMPILER)
+            raise BuildError(NO_COMPILER)
         _compile(compiler, report)
         _install(compiler)
     return True
@@ -117,7 +117,7 @@ def build(report: Callable[[str], None] = lambda line: None) -> bool:
 def _compile(compiler: str, report: Callable[[str], None]) -> None:
     folder = _BUILD / "cmake"
     # CMake does not forgive changes of these in a folder that it has configured.
-    configuration = json.dumps([str(_SOURCES), str(_nest_headers()), _version(compiler)])
+    configuration = json.dumps([str(SOURCES), str(nest_headers()), _version(compiler)])
     remembered = folder / "configuration.json"
     if not remembered.exists() or remembered.read_text() != configuration:
         shutil.rmtree(folder, ignore_errors=True)
@@ -128,9 +128,9 @@ def _compile(compiler: str, report: Callable[[str], None]) -> None:
         [
             *(sys.executable, "-m", "cmake"),
             *("-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}"),
-            *("-S", str(_SOURCES), "-B", str(folder)),
+            *("-S", str(SOURCES), "-B", str(folder)),
             f"-DCMAKE_CXX_COMPILER={compiler}",
-            f"-DNEST_INCLUDE_DIR={_nest_headers()}",
+            f"-DNEST_INCLUDE_DIR={nest_headers()}",
         ],
         lambda line: None,
     )
@@ -199,7 +199,7 @@ def _run(command: list[str], report: Callable[[str], None]) -> None:
         )
 
 
-def _find_compiler() -> str | None:
+def find_compiler() -> str | None:
     """Return the path of the C++ compiler, None if there is none."""
     wanted = shlex.split(os.environ.get("CXX", ""))[:1]
     for name in wanted or ["c++", "g++", "clang++"]:
@@ -220,10 +220,10 @@ def _version(compiler: str) -> str:
 
 def _digest_of_sources() -> str:
     digest = hashlib.sha256()
-    for path in sorted(_SOURCES.rglob("*")):
+    for path in sorted(SOURCES.rglob("*")):
         if path.is_file():
             content = path.read_bytes()
-            digest.update(f"{path.relative_to(_SOURCES)}\0{len(content)}\0".encode())
+            digest.update(f"{path.relative_to(SOURCES)}\0{len(content)}\0".encode())
             digest.update(content)
     return digest.hexdigest()
 
@@ -235,7 +235,7 @@ def _nest_version() -> str | None:
         return None
 
 
-def _nest_headers() -> Path:
+def nest_headers() -> Path:
     """Return the folder with NEST's headers, without loading NEST."""
     spec = importlib.util.find_spec("nest")
     if spec is None or not spec.submodule_search_locations:

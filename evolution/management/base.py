@@ -40,11 +40,7 @@ class LearningTaskCommand(BaseCommand):
     requires_system_checks: typing.ClassVar[list[str]] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        try:
-            names = ", ".join(learning_task_names())
-        except LearningTaskSettingError as error:
-            parser.error(str(error))
-        parser.add_argument("task", metavar="TASK", help=f"Learning task: {names}.")
+        add_task_argument(parser)
         parser.add_argument(
             "--preset", default="demo", help="Preset of parameters (default: demo)."
         )
@@ -80,12 +76,36 @@ def print_json(stdout: Any, value: Mapping[str, Any]) -> None:
     stdout.write(json.dumps(value, allow_nan=False, ensure_ascii=False))
 
 
-def chosen_task(options: Mapping[str, Any]) -> tuple[LearningTask, Preset]:
-    """Return the learning task and the preset that the options name."""
+def add_task_argument(parser: ArgumentParser) -> None:
+    """Add the learning task as an argument."""
     try:
-        learning_task = get_learning_task(options["task"])
+        names = ", ".join(learning_task_names())
+    except LearningTaskSettingError as error:
+        parser.error(str(error))
+    parser.add_argument("task", metavar="TASK", help=f"Learning task: {names}.")
+
+
+def add_rule_argument(parser: ArgumentParser) -> None:
+    """Add the expressions of a rule as arguments."""
+    parser.add_argument(
+        "rule",
+        nargs="+",
+        metavar="RULE",
+        help="Expression; two (depress, facilitate) where the task has two branches.",
+    )
+
+
+def named_task(name: str) -> LearningTask:
+    """Return the learning task of that name."""
+    try:
+        return get_learning_task(name)
     except UnknownLearningTask as error:
         raise bad_input(str(error)) from None
+
+
+def chosen_task(options: Mapping[str, Any]) -> tuple[LearningTask, Preset]:
+    """Return the learning task and the preset that the options name."""
+    learning_task = named_task(options["task"])
     try:
         return learning_task, learning_task.presets[options["preset"]]
     except KeyError:

@@ -1,4 +1,4 @@
-"""What the page of a rule shows of its shape, its behaviour and its exports."""
+"""What the page of a rule shows of its shape and its behaviour."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from django.utils import timezone
 
 from evolution.drawings import strips
 from evolution.enums import Outcome, ProbeKind, ProbeState
-from evolution.exports import cpp_function, numpy_function, pynest_script
 from evolution.models import Probe
 from evolution.rule_shape import shape_panels
 from evolution.views.presentation import error_label
@@ -52,9 +51,6 @@ def microscope(rule: Rule, own_tasks: Sequence[LearningTask]) -> dict[str, Any]:
         ],
         "kinds": [(kind.value, kind.label) for kind in ProbeKind.of_rules()],
         "probes": [probe_context(probe) for probe in probes],
-        "numpy_text": numpy_function(rule),
-        "cpp_text": cpp_function(rule),
-        "pynest_text": pynest_script(rule),
     }
 
 

@@ -14,12 +14,14 @@ from django.views.decorators.http import require_safe
 from evolution import access, catalogue, discoveries, fronts
 from evolution.drawings import strips
 from evolution.enums import Outcome
+from evolution.exports import FORMS, Inexpressible
 from evolution.filters import RuleFilter
 from evolution.front_plot import LAYERS, front_figure
 from evolution.models import Rule
 from evolution.models.rule import signature_text
 from evolution.views import tables
 from evolution.views.guards import open_to_the_public
+from evolution.views.lookup import rule_or_404
 from evolution.views.microscope import microscope
 from evolution.views.presentation import (
     error_label,
@@ -164,14 +166,15 @@ def page(request: HttpRequest, pk: int) -> HttpResponse:
         "section": "rules",
         "rule": rule,
         "branches": [
-            {"name": name, "mathml": mathml, "text": text, "latex": latex}
-            for name, mathml, text, latex in zip(
-                rule.branch_names, rule.mathml, rule.expressions, rule.latex, strict=True
+            {"name": name, "mathml": mathml, "text": text}
+            for name, mathml, text in zip(
+                rule.branch_names, rule.mathml, rule.expressions, strict=True
             )
         ],
         "learning_tasks": learning_tasks,
         "symbols": learning_tasks[0].signature.inputs if learning_tasks else (),
         "known_rules": known,
+        "exports": _exports(rule),
         **microscope(rule, learning_tasks),
         "notes": notes,
         "own_note": next((note for note in notes if note["author_id"] == request.user.pk), None),
@@ -187,6 +190,26 @@ def page(request: HttpRequest, pk: int) -> HttpResponse:
         "is_more": is_more,
     }
     return render(request, "evolution/rule.html", context)
+
+
+@open_to_the_public
+@never_cache
+@require_safe
+def export(request: HttpRequest, pk: int, name: str) -> HttpResponse:
+    """Return a rule in one of its forms as a file."""
+    rule = rule_or_404(pk, request.user)
+    form = FORMS.get(name)
+    if form is None:
+        raise Http404(f"Rules have no form {name!r}. There are: {', '.join(FORMS)}.")
+    try:
+        text = form.write(rule)
+    except Inexpressible as error:
+        raise Http404(f"Rule {pk} has no {form.title}. {error}") from None
+    return HttpResponse(
+        text,
+        content_type=f"{form.media_type}; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{form.file_name(rule)}"'},
+    )
 
 
 # --- the list -----------------------------------------------------------------------------------
@@ -322,6 +345,19 @@ def _all_classes(
 
 
 # --- one rule -----------------------------------------------------------------------------------
+
+
+def _exports(rule: Rule) -> list[dict[str, Any]]:
+    """Return each form with its text, or the reason why there is none."""
+    exports = []
+    for form in FORMS.values():
+        text, reason = "", ""
+        try:
+            text = form.write(rule)
+        except Inexpressible as error:
+            reason = str(error)
+        exports.append({"form": form, "text": text, "reason": reason})
+    return exports
 
 
 def _tasks_of(rule: Rule) -> list[LearningTask]:

@@ -1,12 +1,24 @@
 """LaTeX of an expression."""
 
+from collections.abc import Mapping
+
 from nest_build.rules.language import Expression
-from nest_build.rules.layout import write
+from nest_build.rules.layout import write, write_branch
 
 
 def latex(expression: Expression) -> str:
     """The expression as LaTeX mathematics, without delimiters."""
     return write(expression, _LatexSpeller())
+
+
+def latex_equations(branches: Mapping[str, Expression]) -> str:
+    """One aligned equation per branch, as a complete ``align*`` environment of amsmath."""
+    speller = _LatexSpeller()
+    lines = [
+        f"  {write_branch(branch, speller)} &= {latex(expression)}"
+        for branch, expression in branches.items()
+    ]
+    return "\n".join([r"\begin{align*}", " \\\\\n".join(lines), r"\end{align*}"]) + "\n"
 
 
 class _LatexSpeller:
@@ -21,6 +33,9 @@ class _LatexSpeller:
         if subscript is None:
             return text
         return text + (f"_{subscript}" if len(subscript) == 1 else rf"_{{\mathrm{{{subscript}}}}}")
+
+    def change(self, symbol: str) -> str:
+        return rf"\Delta {symbol}"
 
     def negative(self, operand: str) -> str:
         return f"-{operand}"

@@ -33,6 +33,9 @@ class Speller(Protocol):
     def symbol(self, name: str, subscript: str | None) -> str:
         """An input's name."""
 
+    def change(self, symbol: str) -> str:
+        """The change of a quantity."""
+
     def negative(self, operand: str) -> str:
         """An operand with a minus sign in front."""
 
@@ -57,6 +60,18 @@ def write(expression: Expression, speller: Speller) -> str:
     return _Layout(expression.inputs, speller).write(expression.tree)
 
 
+def write_branch(name: str, speller: Speller) -> str:
+    """Spell the name of a branch; what begins with ``delta_`` is a change."""
+    changed = name.removeprefix("delta_")
+    is_change = changed not in ("", name)
+    return speller.change(_symbol(changed, speller)) if is_change else _symbol(name, speller)
+
+
+def _symbol(name: str, speller: Speller) -> str:
+    match = _NAME.fullmatch(name)
+    return speller.symbol(*match.groups()) if match else speller.symbol(name, None)
+
+
 class _Layout:
     def __init__(self, names: tuple[str, ...], speller: Speller) -> None:
         self._names = names
@@ -67,9 +82,7 @@ class _Layout:
         if isinstance(node, Number):
             return speller.number(*_mantissa_and_exponent(node))
         if isinstance(node, Input):
-            name = self._names[node.index]
-            match = _NAME.fullmatch(name)
-            return speller.symbol(*match.groups()) if match else speller.symbol(name, None)
+            return _symbol(self._names[node.index], speller)
         if _starts_with_sign(node) and _binding(node) > SUM:
             unsigned = _without_sign(node)
             needs_brackets = _binding(unsigned) == SUM or _starts_with_sign(unsigned)

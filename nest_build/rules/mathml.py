@@ -1,9 +1,10 @@
 """Presentation MathML of an expression, which browsers draw without a script."""
 
+from collections.abc import Mapping
 from html import escape
 
 from nest_build.rules.language import Expression
-from nest_build.rules.layout import write
+from nest_build.rules.layout import write, write_branch
 
 _INVISIBLE_TIMES = "&#x2062;"
 _DOT = "&#x22C5;"
@@ -23,6 +24,21 @@ def mathml(expression: Expression) -> str:
     )
 
 
+def mathml_equations(branches: Mapping[str, Expression]) -> str:
+    """One aligned equation per branch, as a complete ``<math>`` element."""
+    speller = _MathmlSpeller()
+    text = "; ".join(f"{branch} = {expression}" for branch, expression in branches.items())
+    rows = "".join(
+        f"<mtr><mtd>{write_branch(branch, speller)}</mtd><mtd><mo>=</mo></mtd>"
+        f"<mtd>{write(expression, speller)}</mtd></mtr>"
+        for branch, expression in branches.items()
+    )
+    return (
+        '<math xmlns="http://www.w3.org/1998/Math/MathML" display="block" '
+        f'alttext="{escape(text, quote=True)}"><mtable>{rows}</mtable></math>\n'
+    )
+
+
 class _MathmlSpeller:
     """Spells the parts of a formula in MathML; every part is one element."""
 
@@ -39,6 +55,9 @@ class _MathmlSpeller:
             return f"<mi>{name}</mi>"
         below = f"<mn>{subscript}</mn>" if subscript.isdigit() else f"<mi>{subscript}</mi>"
         return f"<msub><mi>{name}</mi>{below}</msub>"
+
+    def change(self, symbol: str) -> str:
+        return _row("<mi>&#x394;</mi>", f"<mo>{_INVISIBLE_TIMES}</mo>", symbol)
 
     def negative(self, operand: str) -> str:
         return _row(f'<mo form="prefix">{_MINUS}</mo>', operand)

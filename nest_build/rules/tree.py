@@ -4,7 +4,7 @@ The tree knows inputs by position only; names are added when it is rendered. It 
 numbers: a sign is a `Neg` node, exactly as in the text, so that text and tree map one to one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -103,27 +103,29 @@ def number_text(value: float) -> str:
     return repr(value)
 
 
-def render(node: Node, names: Sequence[str]) -> str:
-    """Source text of the tree; parsing it gives an equal tree."""
+def render(node: Node, names: Sequence[str], number: Callable[[float], str] = number_text) -> str:
+    """Source text of the tree, with constants as `number` writes them; by default, parsing it gives
+    an equal tree.
+    """
+
+    def bracketed(child: Node, needed: bool) -> str:
+        text = render(child, names, number)
+        return f"({text})" if needed else text
+
     if isinstance(node, Number):
-        return number_text(node.value)
+        return number(node.value)
     if isinstance(node, Input):
         return names[node.index]
     if isinstance(node, Neg):
-        return "-" + _bracketed(node.operand, names, precedence(node.operand) <= SIGN)
+        return "-" + bracketed(node.operand, precedence(node.operand) <= SIGN)
     own = precedence(node)
     if node.operator == "**":
         # The language groups powers from the right; brackets spare the reader that knowledge.
-        base = _bracketed(node.left, names, precedence(node.left) <= POWER)
-        return f"{base}**{_bracketed(node.right, names, precedence(node.right) < ATOM)}"
-    left = _bracketed(node.left, names, precedence(node.left) < own)
+        base = bracketed(node.left, precedence(node.left) <= POWER)
+        return f"{base}**{bracketed(node.right, precedence(node.right) < ATOM)}"
+    left = bracketed(node.left, precedence(node.left) < own)
     # At equal precedence the text groups from the left; a sign may not follow an operator bare.
-    right = _bracketed(node.right, names, precedence(node.right) <= own)
+    right = bracketed(node.right, precedence(node.right) <= own)
     right = f"({right})" if right.startswith("-") else right
     separator = f" {node.operator} " if own == SUM else node.operator
     return left + separator + right
-
-
-def _bracketed(node: Node, names: Sequence[str], needed: bool) -> str:
-    text = render(node, names)
-    return f"({text})" if needed else text

@@ -13,6 +13,7 @@ from tests.docs.pages import PAGES, ROOT, code_blocks
 #: Pages whose blocks other tests run and check for what they give.
 RUN_ELSEWHERE = {
     "docs/how_to/add_a_learning_task.md": "tests/simulations/learning_tasks/test_plug_ins.py",
+    "docs/how_to/export_a_rule.md": "tests/evolution/exports/test_nestml.py",
     "docs/how_to/learn_from_reward_in_pynest.md": "tests/nest_build/test_usrl_trials.py",
     "docs/how_to/ten_lines_for_each_module.md": "tests/nest_build/test_modules.py",
     "docs/how_to/use_stdp_rules_in_pynest.md": "tests/nest_build/test_stdp_synapses.py",

@@ -103,7 +103,7 @@ TABLE: dict[str, tuple[tuple, tuple]] = {
     "evolution:rules-front": ((SIGN_IN, SIGN_IN, 404, 404, 200, 200), NOT_ALLOWED),
     **{
         f"evolution:{name}": (PRIVATE_RULE_PAGE, NOT_ALLOWED)
-        for name in ("rule", "rule-shape", "probe", "probe-panel")
+        for name in ("rule", "rule-shape", "export-rule", "probe", "probe-panel")
     },
     "evolution:simulate-rule": (
         (SIGN_IN, SIGN_IN, 403, 405, 405, 405),
@@ -213,6 +213,7 @@ class World:
         if route in {
             "evolution:rule",
             "evolution:rule-shape",
+            "evolution:export-rule",
             "evolution:simulate-rule",
             "evolution:rule-note",
         }:
@@ -233,6 +234,8 @@ class World:
             known |= {"pk": self.probe.pk, "kind": "zip"}
         if route.startswith("evolution:figure"):
             known |= {"name": "fig5", "key": "5E"}
+        elif route == "evolution:export-rule":
+            known |= {"name": "latex"}
         return {name: known[name] for name in names}
 
 
@@ -460,6 +463,8 @@ def test_a_public_site_is_read_by_everybody_and_changed_by_nobody(world, setting
     assert visitor.get(world.shared.get_absolute_url()).status_code == 200
     assert visitor.get(world.private.get_absolute_url()).status_code == 404
     assert visitor.get(world.rule.get_absolute_url()).status_code == 404
+    assert visitor.get(f"{shared_rule}export/latex").status_code == 200
+    assert visitor.get(f"{world.rule.get_absolute_url()}export/latex").status_code == 404
     for route in sorted(ROUTES):
         if route in {"sign-in", "welcome", "set-password", "evolution:shared"}:
             continue

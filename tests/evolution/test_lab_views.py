@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from evolution.exports import numpy_function
 from evolution.models import Probe, Rule, RuleNote
 from evolution.rule_shape import TAU_MS, shape_panels
 from evolution.services import notes, probes
-from nest_build.rules import PlasticityRule, parse
+from nest_build.rules import PlasticityRule
 from simulations.learning_tasks import get_learning_task
 from simulations.panels import decimate
 from tests.evolution.regression_task import NAME
@@ -193,16 +192,6 @@ def test_slices_are_values_of_the_rule(ann: Client) -> None:
     assert series["name"] == "u = -70 mV"
     assert series["y"] == pytest.approx([x + 70.0 for x in series["x"]], rel=1e-4, abs=1e-4)
     assert "PyNEST script" in text_of(ann.get(rule.get_absolute_url()))
-
-
-@pytest.mark.parametrize("text", ["(v - u)*s", "v**2/(u - 3) - 0.1*s", "-v/u"])
-def test_the_numpy_function_computes_the_rule(text: str) -> None:
-    rule = rule_of(text)
-    names: dict = {}
-    exec(numpy_function(rule), names)
-    v, u, s = np.random.default_rng(3).uniform(-5, 5, (3, 50))
-    expected = parse(text, ("v", "u", "s")).evaluate(v, u, s)
-    np.testing.assert_allclose(names["plasticity_rule"](v, u, s), expected, rtol=1e-12)
 
 
 def test_decimation_keeps_extremes() -> None:

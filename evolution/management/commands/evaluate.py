@@ -15,6 +15,7 @@ from rich.progress import Progress
 
 from evolution.management.base import (
     LearningTaskCommand,
+    add_rule_argument,
     bad_input,
     changed_parameters,
     chosen_seed,
@@ -41,12 +42,7 @@ class Command(LearningTaskCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument(
-            "rule",
-            nargs="+",
-            metavar="RULE",
-            help="Expression; two (depress, facilitate) where the task has two branches.",
-        )
+        add_rule_argument(parser)
         parser.add_argument("--trials", type=int, help="Number of trials.")
         parser.add_argument(
             "--nwb", type=Path, help="Record the first trial, and write it to this NWB file."
