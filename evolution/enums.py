@@ -101,6 +101,32 @@ class Action(TextChoices):
     RETRIED = "retried", "asked to repeat failed evaluations"
 
 
+class ContextPurpose(TextChoices):
+    """What the trials of a context are for."""
+
+    EVOLUTION = "evolution", "evolution"
+    VALIDATION = "validation", "validation"
+    ROBUSTNESS = "robustness", "robustness"
+    #: Values of held-out trials from the literature; nobody simulates them.
+    PUBLISHED = "published", "published"
+
+
+class ValidationKind(TextChoices):
+    """What a person wants to know of rules with held-out seeds."""
+
+    VALIDATION = "validation", "validation"
+    ROBUSTNESS = "robustness", "robustness"
+
+
+class ValidationState(TextChoices):
+    """State of a validation that a person asked for."""
+
+    OPEN = "open", "open"
+    FINISHED = "finished", "finished"
+    CANCELLED = "cancelled", "cancelled"
+    FAILED = "failed", "failed"
+
+
 class ProbeKind(TextChoices):
     """What a person wants to know of a rule."""
 

@@ -28,3 +28,7 @@ class ComparisonError(ValueError):
 
 class ProbeRefused(ValueError):
     """A simulation that was asked for cannot be had now; the message says why."""
+
+
+class ValidationRefused(ValueError):
+    """A validation that was asked for cannot be had now; the message says why."""

@@ -5,6 +5,7 @@ from evolution.models.experiment import Experiment, LogEntry, Run
 from evolution.models.generation import Generation, Individual
 from evolution.models.probe import Probe, RuleNote
 from evolution.models.rule import Rule
+from evolution.models.validation import Validation
 from evolution.models.worker import Worker
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "Rule",
     "RuleNote",
     "Run",
+    "Validation",
     "Worker",
 ]

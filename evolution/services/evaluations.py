@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from django.db.models import FilteredRelation, Q
 
+from evolution.enums import ContextPurpose
 from evolution.models import Evaluation, EvaluationContext, Rule
 from evolution.models.rule import signature_text
 from nest_build.rules import PlasticityRule, RuleSignature
@@ -62,7 +63,10 @@ def canonical_rule(signature: RuleSignature, texts: tuple[str, ...]) -> Plastici
 
 
 def get_or_create_context(
-    learning_task: LearningTask, parameters: TaskParameters, seed: int
+    learning_task: LearningTask,
+    parameters: TaskParameters,
+    seed: int,
+    purpose: ContextPurpose = ContextPurpose.EVOLUTION,
 ) -> EvaluationContext:
     """Return the context of evaluations with these parameters and trial seeds."""
     parts = [learning_task.name, parameters.trial_digest(), seed, engine_version()]
@@ -74,6 +78,7 @@ def get_or_create_context(
             "task_parameters": parameters.to_mapping(),
             "seed": seed,
             "engine_version": engine_version(),
+            "purpose": purpose,
         },
     )
     return context

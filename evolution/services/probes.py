@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from evolution.enums import Outcome, ProbeKind, ProbeState
+from evolution.enums import ContextPurpose, Outcome, ProbeKind, ProbeState
 from evolution.errors import ProbeRefused
 from evolution.models import EvaluationContext, Probe
 from evolution.models.evaluation import LEASE_S
@@ -115,9 +115,9 @@ def _question(
     changes = {**preset.validation_changes, "n_trials": N_HELD_OUT}
     parameters = preset.task_parameters.with_changes(changes)
     used = set(
-        EvaluationContext.objects.filter(learning_task_name=learning_task.name).values_list(
-            "seed", flat=True
-        )
+        EvaluationContext.objects.filter(
+            learning_task_name=learning_task.name, purpose=ContextPurpose.EVOLUTION
+        ).values_list("seed", flat=True)
     )
     seed = preset.validation_seed
     while any(abs(seed - other) < _SEED_DISTANCE for other in used):
