@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from django.db.models import Count, Exists, F, Min, OuterRef, Q
 
 from evolution.discoveries import N_FORMS_OF_MANY, found_counts
+from evolution.enums import ContextPurpose
 from evolution.models import Evaluation, Experiment, Rule, RuleNote
 from nest_build.rules import PlasticityRule, RuleSyntaxError
 
@@ -259,7 +260,10 @@ def _add_members(classes: Sequence[RuleClass], *, keep_rule: bool) -> None:
 def _add_evaluations(classes: Sequence[RuleClass]) -> None:
     """Give each class the latest evaluation of its simplest member."""
     latest: dict[int, Evaluation] = {}
-    evaluations = Evaluation.objects.filter(rule_id__in=[item.rule.pk for item in classes])
+    evaluations = Evaluation.objects.filter(
+        rule_id__in=[item.rule.pk for item in classes],
+        context__purpose=ContextPurpose.EVOLUTION,
+    )
     for evaluation in evaluations.select_related("context").defer("detail").order_by("pk"):
         latest[evaluation.rule_id] = evaluation
     for item in classes:
@@ -316,11 +320,10 @@ def relatives(rule: Rule, limit: int) -> list[Rule]:
     )
 
 
-def evaluations_of(rule: Rule, limit: int) -> list[Evaluation]:
-    """Return what is known of a rule in each context, the latest first."""
-    return list(
-        Evaluation.objects.filter(rule=rule).select_related("context").order_by("-pk")[:limit]
-    )
+def evaluations_of(rule: Rule, limit: int | None = None) -> list[Evaluation]:
+    """Return what is known of a rule in each context of experiments, the latest first."""
+    found = Evaluation.objects.filter(rule=rule, context__purpose=ContextPurpose.EVOLUTION)
+    return list(found.select_related("context").order_by("-pk")[:limit])
 
 
 def evaluations_in(

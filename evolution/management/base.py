@@ -38,13 +38,20 @@ class LearningTaskCommand(BaseCommand):
     """A command whose first argument is a learning task."""
 
     requires_system_checks: typing.ClassVar[list[str]] = []
+    #: Whether something else may name the learning task.
+    is_task_optional: typing.ClassVar[bool] = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         try:
             names = ", ".join(learning_task_names())
         except LearningTaskSettingError as error:
             parser.error(str(error))
-        parser.add_argument("task", metavar="TASK", help=f"Learning task: {names}.")
+        parser.add_argument(
+            "task",
+            metavar="TASK",
+            nargs="?" if self.is_task_optional else None,
+            help=f"Learning task: {names}.",
+        )
         parser.add_argument(
             "--preset", default="demo", help="Preset of parameters (default: demo)."
         )

@@ -17,6 +17,7 @@ from evolution.errors import InvalidExperiment, StateConflict
 from evolution.models import (
     Demand,
     Evaluation,
+    EvaluationContext,
     Experiment,
     Generation,
     Individual,
@@ -26,6 +27,7 @@ from evolution.models import (
 from evolution.models.experiment import MAX_RUNS
 from evolution.services import endings
 from evolution.services.couriers import CeleryCourier
+from evolution.services.evaluations import published_digest
 from simulations.learning_tasks import Reason
 
 if TYPE_CHECKING:
@@ -276,6 +278,7 @@ def delete_experiment(experiment: Experiment) -> None:
         # In this order nothing is left to cascade: a million rows go in two statements.
         Generation.objects.filter(run__in=runs).delete()
         Individual.objects.filter(run__in=runs).delete()
+        EvaluationContext.objects.filter(digest=published_digest(experiment)).delete()
         Experiment.objects.filter(pk=experiment.pk).delete()
 
 

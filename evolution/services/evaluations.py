@@ -20,6 +20,7 @@ from simulations.evaluation import ENGINE_VERSION
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from evolution.models import Experiment
     from simulations.learning_tasks import LearningTask
     from simulations.parameters import TaskParameters
 
@@ -82,6 +83,11 @@ def get_or_create_context(
         },
     )
     return context
+
+
+def published_digest(experiment: Experiment) -> str:
+    """Return the digest of the context of an experiment's published held-out trials."""
+    return hashlib.sha256(f"published {experiment.submission_token}".encode()).hexdigest()
 
 
 def find_rules(

@@ -85,6 +85,51 @@ def request_validation(
     )  # fmt: skip
 
 
+def request_for_experiment(
+    experiment: Experiment,
+    rules: Sequence[Rule],
+    *,
+    subject: str,
+    n_trials: int | None = None,
+    owner: AbstractBaseUser | None,
+    seed: int | None = None,
+    courier: Courier | None = None,
+) -> Validation:
+    """Ask for the values of some rules of an experiment in held-out trials of its own parameters.
+
+    Parameters
+    ----------
+    subject : str
+        Which rules these are, in words.
+    n_trials : int, optional
+        By default as many as make a fitness there.
+
+    Raises
+    ------
+    ValidationRefused
+        As for validations.
+    """
+    learning_task = experiment.learning_task
+    parameters = experiment.get_task_parameters()
+    return request_validation(
+        rules,
+        learning_task,
+        preset=preset_of(learning_task, experiment.preset),
+        parameters=parameters,
+        n_trials=parameters.n_trials if n_trials is None else n_trials,
+        owner=owner,
+        seed=seed,
+        subject=subject,
+        experiment=experiment,
+        courier=courier,
+    )
+
+
+def preset_of(learning_task: LearningTask, name: str) -> Preset:
+    """Return a preset, the first one where there is none of that name (any more)."""
+    return learning_task.presets.get(name) or next(iter(learning_task.presets.values()))
+
+
 def request_robustness(
     rule: Rule,
     learning_task: LearningTask,

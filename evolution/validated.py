@@ -1,0 +1,262 @@
+"""Reads of validations: what rules gave in held-out trials, beside the rules of the literature."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Q
+
+from evolution.enums import ContextPurpose, EvaluationState, ValidationKind, ValidationState
+from evolution.estimates import Difference, Estimate, difference, estimate, generalisation_gap
+from evolution.fronts import front_rules
+from evolution.models import Evaluation, Individual, Run, Validation
+from evolution.models.rule import signature_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from evolution.models import EvaluationContext, Experiment, Rule
+    from simulations.learning_tasks import LearningTask
+
+_HELD_OUT = (ContextPurpose.VALIDATION, ContextPurpose.PUBLISHED)
+
+
+@dataclass(frozen=True)
+class Validated:
+    """Values of one rule in the held-out trials of one context.
+
+    Attributes
+    ----------
+    training : tuple of float
+        Values in the trials by which it was selected; empty where they are not known.
+    training_fitness : float or None
+    """
+
+    evaluation: Evaluation
+    learning_task: LearningTask
+    training: tuple[float, ...] = ()
+    training_fitness: float | None = None
+
+    @property
+    def context(self) -> EvaluationContext:
+        """Where the trials are from."""
+        return self.evaluation.context
+
+    @property
+    def is_published(self) -> bool:
+        """Whether these are values of the literature."""
+        return self.context.purpose == ContextPurpose.PUBLISHED
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether trials are being simulated, or wait for it, and none is known yet."""
+        return not self.evaluation.reason and not self.evaluation.trials
+
+    @property
+    def is_growing(self) -> bool:
+        """Whether a worker adds trials now."""
+        return self.evaluation.state == EvaluationState.CLAIMED
+
+    @cached_property
+    def estimate(self) -> Estimate | None:
+        """The fitness with its uncertainty; None where the rule has failed or is not known."""
+        if self.evaluation.reason:
+            return None
+        return estimate(self.evaluation.trials, self.learning_task.aggregate)
+
+    @cached_property
+    def gap(self) -> Difference | None:
+        """Fitness in training minus that in held-out trials; None where one is not known."""
+        if self.estimate is None:
+            return None
+        if self.training:
+            return generalisation_gap(
+                self.training, self.evaluation.trials, self.learning_task.aggregate
+            )
+        if self.training_fitness is None:
+            return None
+        gap = self.training_fitness - self.estimate.value
+        return Difference(gap, None, None, None, "", self.estimate.n_trials)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What is known in one context: a rule, in all its forms one, and those of the literature.
+
+    Attributes
+    ----------
+    baselines : list of (str, Validated, Difference or None)
+        Name, values, and how much fitter the rule is in the same trials.
+    """
+
+    own: Validated
+    baselines: list[tuple[str, Validated, Difference | None]] = field(default_factory=list)
+
+
+def of_rules(
+    rules: Iterable[Rule],
+    learning_task: LearningTask,
+    *,
+    like: Mapping[str, Any] | None = None,
+) -> dict[str, Validated]:
+    """Return the latest validation of rules by their fingerprints, of any form of each.
+
+    One statement. Own simulations come before values of the literature.
+
+    Parameters
+    ----------
+    like : mapping, optional
+        Parameters of training; only validations with parameters like these count.
+    """
+    fingerprints = {rule.fingerprint for rule in rules}
+    if not fingerprints:
+        return {}
+    found: dict[str, Validated] = {}
+    for evaluation in _evaluations(learning_task, Q(rule__fingerprint__in=fingerprints)):
+        if like is not None and not are_alike(learning_task, like, evaluation.context):
+            continue
+        found.setdefault(evaluation.rule.fingerprint, Validated(evaluation, learning_task))
+    return found
+
+
+def of_rule(
+    rule: Rule, learning_task: LearningTask, training: Iterable[Evaluation]
+) -> list[HeldOut]:
+    """Return all validations of a rule with those of the rules of the literature beside them.
+
+    One statement.
+
+    Parameters
+    ----------
+    training : iterable of Evaluation
+        What is known of the rule in trials of experiments, with their contexts, the latest first.
+    """
+    baselines = {rule.key: item.name for item, rule in learning_task.canonical_baselines}
+    evaluations = list(
+        _evaluations(
+            learning_task, Q(rule__fingerprint=rule.fingerprint) | Q(rule__key__in=baselines)
+        )
+    )
+    own: dict[int, Evaluation] = {}
+    for item in evaluations:
+        is_own = item.rule.fingerprint == rule.fingerprint
+        if is_own and (item.context_id not in own or item.rule_id == rule.pk):
+            own[item.context_id] = item
+    return [
+        HeldOut(
+            validated := _with_training(item, learning_task, training),
+            [
+                (
+                    baselines[other.rule.key],
+                    Validated(other, learning_task),
+                    _difference(validated, other, learning_task),
+                )
+                for other in evaluations
+                if other.context_id == context_id and other.rule.key in baselines
+            ],
+        )
+        for context_id, item in own.items()
+    ]
+
+
+def champions_of(experiment: Experiment, number: int | None = None) -> list[Rule]:
+    """Return the rules of the champions of an experiment's runs, or of one run, the fittest first;
+    each once."""
+    champions = Individual.objects.filter(
+        pk__in=Run.objects.filter(experiment=experiment).values("champion"), fitness__isnull=False
+    )
+    if number is not None:
+        champions = champions.filter(run__index=number - 1)
+    rules: dict[str, Rule] = {}
+    for champion in champions.select_related("rule").order_by("-fitness", "pk"):
+        if champion.rule is not None:
+            rules.setdefault(champion.rule.fingerprint, champion.rule)
+    return list(rules.values())
+
+
+def front_of(experiment: Experiment) -> list[Rule]:
+    """Return the rules on the Pareto front of an experiment's trials, the simplest first."""
+    if experiment.context_id is None:
+        return []
+    return front_rules(experiment.context_id, experiment.task_parameters["n_trials"])
+
+
+def are_alike(
+    learning_task: LearningTask, training: Mapping[str, Any], context: EvaluationContext
+) -> bool:
+    """Return whether held-out trials have the parameters of training, but for those that differ in
+    all held-out trials of the learning task."""
+    ignored = {"n_trials"}.union(
+        *(preset.validation_changes for preset in learning_task.presets.values())
+    )
+    names = (training.keys() | context.task_parameters.keys()) - ignored
+    return all(training.get(name) == context.task_parameters.get(name) for name in names)
+
+
+def preset_label(learning_task: LearningTask, context: EvaluationContext) -> str:
+    """Return the name of the preset whose parameters held-out trials have."""
+    for preset in learning_task.presets.values():
+        if are_alike(learning_task, preset.task_parameters.to_mapping(), context):
+            return f"{preset.label} preset"
+    return "changed parameters"
+
+
+def open_validations(
+    *, rules: Sequence[Rule] = (), experiment: Experiment | None = None
+) -> list[Validation]:
+    """Return what workers have not finished yet, and what ended without an answer last, of rules
+    and of an experiment."""
+    about = Q(rule__in=[rule.pk for rule in rules])
+    if experiment is not None:
+        about |= Q(experiment=experiment)
+    states = (ValidationState.OPEN, ValidationState.FAILED)
+    found = Validation.objects.filter(about, state__in=states)
+    return list(found.select_related("owner").with_progress().order_by("-pk")[:5])
+
+
+def latest_robustness(rule: Rule) -> Validation | None:
+    """Return the latest question how robust a rule is, unless it was cancelled."""
+    return (
+        Validation.objects.filter(rule=rule, kind=ValidationKind.ROBUSTNESS)
+        .exclude(state=ValidationState.CANCELLED)
+        .select_related("context")
+        .order_by("-pk")
+        .first()
+    )
+
+
+def _evaluations(learning_task: LearningTask, condition: Q) -> Iterable[Evaluation]:
+    return (
+        Evaluation.objects.filter(
+            condition,
+            context__purpose__in=_HELD_OUT,
+            context__learning_task_name=learning_task.name,
+            rule__signature=signature_text(learning_task.signature),
+        )
+        .select_related("context", "rule")
+        .defer("detail")
+        # Purposes in reverse order: own simulations come first.
+        .order_by("-context__purpose", "-context_id", "rule__complexity", "rule_id")
+    )
+
+
+def _with_training(
+    evaluation: Evaluation, learning_task: LearningTask, training: Iterable[Evaluation]
+) -> Validated:
+    for item in training:
+        stored = item.context.task_parameters
+        is_complete = not item.reason and item.n_trials_done >= stored.get("n_trials", 1)
+        is_same_task = item.context.learning_task_name == learning_task.name
+        if is_same_task and is_complete and are_alike(learning_task, stored, evaluation.context):
+            return Validated(evaluation, learning_task, tuple(item.trials))
+    return Validated(evaluation, learning_task)
+
+
+def _difference(
+    own: Validated, other: Evaluation, learning_task: LearningTask
+) -> Difference | None:
+    if own.estimate is None or other.reason or other.rule_id == own.evaluation.rule_id:
+        return None
+    return difference(own.evaluation.trials, other.trials, learning_task.aggregate)
