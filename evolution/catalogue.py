@@ -326,15 +326,23 @@ def evaluations_of(rule: Rule, limit: int | None = None) -> list[Evaluation]:
     return list(found.select_related("context").order_by("-pk")[:limit])
 
 
-def evaluations_in(
-    context_ids: Iterable[int], signature: str, keys: Iterable[str]
-) -> dict[tuple[int, str], Evaluation]:
-    """Return evaluations of other rules in some contexts by (context, key)."""
-    found = Evaluation.objects.filter(
-        context_id__in=list(context_ids),
-        rule__in=Rule.objects.filter(signature=signature, key__in=list(keys)),
-    ).annotate(key=F("rule__key"))
-    return {(evaluation.context_id, evaluation.key): evaluation for evaluation in found}
+def evaluations_beside(
+    rule: Rule, keys: Iterable[str], limit: int
+) -> tuple[list[Evaluation], dict[tuple[int, str], Evaluation]]:
+    """Return what is known of a rule in each context of experiments, the latest first, and of
+    other rules in the same contexts by (context, key). One statement."""
+    own = Evaluation.objects.filter(rule=rule, context__purpose=ContextPurpose.EVOLUTION)
+    rules = Rule.objects.filter(signature=rule.signature, key__in=[rule.key, *keys])
+    rows = (
+        Evaluation.objects.filter(
+            context__in=own.order_by("-pk").values("context")[:limit], rule__in=rules
+        )
+        .select_related("context")
+        .annotate(key=F("rule__key"))
+        .order_by("-pk")
+    )
+    found = {(evaluation.context_id, evaluation.key): evaluation for evaluation in rows}
+    return [item for item in found.values() if item.rule_id == rule.pk], found
 
 
 def experiments_in(context_ids: Iterable[int]) -> dict[int, list[tuple[int, str]]]:

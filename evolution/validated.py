@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import Q
+from django.db.models import F, Q
 
 from evolution.enums import ContextPurpose, EvaluationState, ValidationKind, ValidationState
 from evolution.estimates import Difference, Estimate, difference, estimate, generalisation_gap
@@ -95,30 +95,40 @@ class HeldOut:
     baselines: list[tuple[str, Validated, Difference | None]] = field(default_factory=list)
 
 
-def of_rules(
-    rules: Iterable[Rule],
-    learning_task: LearningTask,
-    *,
-    like: Mapping[str, Any] | None = None,
-) -> dict[str, Validated]:
-    """Return the latest validation of rules by their fingerprints, of any form of each.
+class ValidatedRules:
+    """The validations of many rules, in any form of each. One statement reads them all."""
 
-    One statement. Own simulations come before values of the literature.
+    def __init__(self, rules: Iterable[Rule], learning_task: LearningTask) -> None:
+        self._learning_task = learning_task
+        self._found: dict[str, list[Evaluation]] = {}
+        fingerprints = {rule.fingerprint for rule in rules}
+        if fingerprints:
+            for item in _evaluations(learning_task, Q(rule__fingerprint__in=fingerprints)):
+                self._found.setdefault(item.rule.fingerprint, []).append(item)
 
-    Parameters
-    ----------
-    like : mapping, optional
-        Parameters of training; only validations with parameters like these count.
-    """
-    fingerprints = {rule.fingerprint for rule in rules}
-    if not fingerprints:
-        return {}
-    found: dict[str, Validated] = {}
-    for evaluation in _evaluations(learning_task, Q(rule__fingerprint__in=fingerprints)):
-        if like is not None and not are_alike(learning_task, like, evaluation.context):
-            continue
-        found.setdefault(evaluation.rule.fingerprint, Validated(evaluation, learning_task))
-    return found
+    def of(
+        self,
+        rule: Rule,
+        *,
+        like: Mapping[str, Any] | None = None,
+        training: Sequence[float] = (),
+        fitness: float | None = None,
+    ) -> Validated | None:
+        """Return the latest validation of a rule; own ones come before those of the literature.
+
+        Parameters
+        ----------
+        like : mapping, optional
+            Parameters of training; only validations with parameters like these count.
+        training : sequence of float
+            Values of the trials of training.
+        fitness : float, optional
+            Fitness in training.
+        """
+        for item in self._found.get(rule.fingerprint, ()):
+            if like is None or are_alike(self._learning_task, like, item.context):
+                return Validated(item, self._learning_task, tuple(training), fitness)
+        return None
 
 
 def of_rule(
@@ -203,17 +213,63 @@ def preset_label(learning_task: LearningTask, context: EvaluationContext) -> str
     return "changed parameters"
 
 
-def open_validations(
-    *, rules: Sequence[Rule] = (), experiment: Experiment | None = None
-) -> list[Validation]:
-    """Return what workers have not finished yet, and what ended without an answer last, of rules
-    and of an experiment."""
-    about = Q(rule__in=[rule.pk for rule in rules])
-    if experiment is not None:
-        about |= Q(experiment=experiment)
+def unfinished_validations(**about: Any) -> list[Validation]:
+    """Return what workers have not answered yet, or could not, the latest first."""
     states = (ValidationState.OPEN, ValidationState.FAILED)
-    found = Validation.objects.filter(about, state__in=states)
+    found = Validation.objects.filter(**about, state__in=states)
     return list(found.select_related("owner").with_progress().order_by("-pk")[:5])
+
+
+@dataclass
+class ChampionRow:
+    """A rule that is the champion of some runs of an experiment.
+
+    Attributes
+    ----------
+    runs : list of int
+        Numbers of these runs.
+    """
+
+    rule: Rule
+    fitness: float | None
+    runs: list[int]
+    validated: Validated | None = None
+
+
+def champion_rows(experiment: Experiment) -> list[ChampionRow]:
+    """Return the champions of an experiment with their validations, the fittest first.
+
+    Two statements.
+    """
+    champions = (
+        Individual.objects.filter(
+            pk__in=Run.objects.filter(experiment=experiment).values("champion")
+        )
+        .select_related("rule", "evaluation", "run")
+        .only("fitness", "rule", "evaluation__trials", "run__index")
+        .order_by(F("fitness").desc(nulls_last=True), "run__index")
+    )
+    rows: dict[str, ChampionRow] = {}
+    trials: dict[str, Sequence[float]] = {}
+    n_trials = experiment.task_parameters["n_trials"]
+    for champion in champions:
+        rule = champion.rule
+        if rule is None:
+            continue
+        if rule.fingerprint not in rows:
+            rows[rule.fingerprint] = ChampionRow(rule, champion.fitness, [])
+            known = champion.evaluation.trials if champion.evaluation else ()
+            trials[rule.fingerprint] = known[:n_trials]
+        rows[rule.fingerprint].runs.append(champion.run.number)
+    found = ValidatedRules([row.rule for row in rows.values()], experiment.learning_task)
+    for fingerprint, row in rows.items():
+        row.validated = found.of(
+            row.rule,
+            like=experiment.task_parameters,
+            training=trials[fingerprint],
+            fitness=row.fitness,
+        )
+    return list(rows.values())
 
 
 def latest_robustness(rule: Rule) -> Validation | None:

@@ -17,6 +17,7 @@ from evolution.errors import ComparisonError
 from evolution.filters import ComparisonFilter
 from evolution.models import Experiment, Rule
 from evolution.plots import N_RUN_COLORS
+from evolution.validated import ValidatedRules
 from evolution.views import comparison_words as words
 from evolution.views.presentation import figure_response, fitness_axes, rule_address_template
 from simulations.learning_tasks import UnknownLearningTask
@@ -175,6 +176,14 @@ def _results(view: _View, query: QueryDict) -> dict[str, Any]:
     comparison.add_targets(groups, view.learning_task, view.target)
     times = comparison.times_to_target(groups, view.clock)
     champions = comparison.champions(groups)
+    best = [
+        champions[group.best_run.pk]
+        for group in groups
+        if group.best_run and group.best_run.pk in champions
+    ]
+    validations = ValidatedRules(
+        [champion.rule for champion in best if champion.rule], view.learning_task
+    )
     finals = [group.final_fitness for group in groups]
     keys = [group.key for group in groups]
     difference = inference.compare_values(finals)
@@ -184,7 +193,10 @@ def _results(view: _View, query: QueryDict) -> dict[str, Any]:
     return {
         "learning_task": view.learning_task,
         "fitness_label": view.learning_task.fitness_label,
-        "rows": [_row(group, own, champions) for group, own in zip(groups, times, strict=True)],
+        "rows": [
+            _row(group, own, champions, validations)
+            for group, own in zip(groups, times, strict=True)
+        ],
         "view_links": _links(query, "view", ComparisonFilter.VIEWS, view.view),
         "scale_links": _links(query, "scale", ComparisonFilter.SCALES, view.scale)
         if len(view.labels) > 1
@@ -209,14 +221,20 @@ def _results(view: _View, query: QueryDict) -> dict[str, Any]:
     }
 
 
-def _row(group: Group, times: Any, champions: dict[int, Any]) -> dict[str, Any]:
+def _row(
+    group: Group, times: Any, champions: dict[int, Any], validations: ValidatedRules
+) -> dict[str, Any]:
     best = group.best_run
+    champion = champions.get(best.pk) if best else None
     finals = group.final_fitness
     median = statistics.median(finals) if finals else None
     return {
         "group": group,
         "color": group.place % N_RUN_COLORS,
-        "champion": champions.get(best.pk) if best else None,
+        "champion": champion,
+        "validated": validations.of(champion.rule, like=group.experiment.task_parameters)
+        if champion and champion.rule
+        else None,
         "best_run": best,
         "n_same": comparison.n_with_the_same_rule(group, champions),
         "median": median if median is not None and math.isfinite(median) else None,

@@ -17,6 +17,7 @@ from evolution.drawings import strips
 from evolution.enums import Outcome
 from evolution.filters import IndividualFilter
 from evolution.models import Generation, Individual
+from evolution.validated import ValidatedRules
 from evolution.views import runs
 from evolution.views.presentation import error_label
 from nest_build.rules import RuleSyntaxError, parse
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from evolution.models import Run
+    from evolution.validated import Validated
 
 PER_PAGE = 50
 N_OFFSPRING = 24
@@ -121,6 +123,7 @@ def page(request: HttpRequest, pk: int, number: int, index: int) -> HttpResponse
         "branches": _branches(individual, parameters),
         "outcome": outcome,
         "explanation": _EXPLANATIONS[outcome],
+        "validated": _validated(individual),
         **_trials(individual),
     }
     return render(request, "evolution/individual.html", context)
@@ -170,6 +173,20 @@ def _branches(individual: Individual, parameters: Any) -> list[dict[str, Any]]:
             continue
         branch |= {"encoded": str(expression), "encoded_mathml": expression.mathml()}
     return branches
+
+
+def _validated(individual: Individual) -> Validated | None:
+    """Return what the rule gave in held-out trials."""
+    if individual.rule is None:
+        return None
+    experiment = individual.run.experiment
+    known = individual.evaluation.trials if individual.evaluation else ()
+    return ValidatedRules([individual.rule], experiment.learning_task).of(
+        individual.rule,
+        like=experiment.task_parameters,
+        training=known[: experiment.task_parameters.get("n_trials", 0)],
+        fitness=individual.fitness,
+    )
 
 
 def _trials(individual: Individual) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.core.paginator import Paginator
@@ -14,13 +15,16 @@ from django.views.decorators.http import require_safe
 from evolution import genealogy, selectors
 from evolution.drawings import changes_in_words, draw, graphs_of, mutated_addresses
 from evolution.enums import Origin, StopReason
-from evolution.models import Experiment, Generation, Run
+from evolution.models import Experiment, Generation, Rule, Run
+from evolution.services.validations import MAX_TRIALS
+from evolution.validated import ValidatedRules
 
 if TYPE_CHECKING:
     from evolution.cgp.genome_graph import GenomeGraph
     from evolution.cgp.parameters import EvolutionParameters
     from evolution.genealogy import Change
     from evolution.models import Individual
+    from evolution.validated import Validated
 
 CHANGES_PER_PAGE = 20
 
@@ -101,7 +105,7 @@ def get_run(pk: int, number: int) -> Run:
         return (
             Run.objects.without_engine_state()
             .select_related("experiment")
-            .annotate(champion_index=F("champion__index"))
+            .annotate(champion_index=F("champion__index"), champion_rule_id=F("champion__rule_id"))
             .get(experiment__pk=pk, index=number - 1)
         )
     except Run.DoesNotExist:
@@ -120,9 +124,23 @@ def run_context(run: Run, tab: str) -> dict[str, Any]:
         "learning_task": run.experiment.learning_task,
         "last_generation": selectors.last_generation(run),
         "stop_reason": StopReason(run.stop_reason).label if run.stop_reason else "",
+        # Asked for by the pages that show it.
+        "champion_validated": partial(_validated, run),
+        "max_trials": MAX_TRIALS,
         "previous_number": run.number - 1 or None,
         "next_number": run.number + 1 if run.number < run.experiment.n_runs else None,
     }
+
+
+def _validated(run: Run) -> Validated | None:
+    """Return what the rule of the champion gave in held-out trials."""
+    if run.champion_rule_id is None:
+        return None
+    experiment = run.experiment
+    rule = Rule.objects.get(pk=run.champion_rule_id)
+    return ValidatedRules([rule], experiment.learning_task).of(
+        rule, like=experiment.task_parameters, fitness=run.champion_fitness
+    )
 
 
 def evolution_parameters(experiment: Experiment) -> EvolutionParameters | None:
