@@ -32,7 +32,7 @@ from evolution.views.control import conflict
 from evolution.views.lookup import experiment_or_404, rule_or_404
 from evolution.views.presentation import error_label, figure_response, fitness_axes
 from evolution.views.robustness_words import summary
-from simulations.learning_tasks import get_learning_task, learning_task_names
+from simulations.learning_tasks import Aggregate, get_learning_task, learning_task_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -270,6 +270,7 @@ def _table(item: HeldOut, task: LearningTask) -> dict[str, Any]:
         "task": task,
         "preset": validated.preset_label(task, own.context),
         "method": METHODS[task.aggregate],
+        "is_mean": task.aggregate is Aggregate.MEAN,
         "is_error": bool(error_label(task.fitness_label)),
         "has_tests": any(difference for _, _, difference in item.baselines),
     }

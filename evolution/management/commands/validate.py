@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
     from collections.abc import Sequence
 
+    from evolution.estimates import Difference
     from evolution.models import Experiment, Rule, Validation
     from evolution.validated import HeldOut, Validated
     from simulations.learning_tasks import LearningTask
@@ -188,36 +189,49 @@ def _held_out(rule: Rule, validation: Validation, learning_task: LearningTask) -
 
 
 def _record(found: HeldOut, n_trials: int) -> dict[str, Any]:
+    from evolution.estimates import difference, generalisation_gap
+
     own = found.own
-    return {
-        "rule": rule_record(own.evaluation.rule),
-        **_values(own, n_trials),
-        "gap": own.gap.value if own.gap else None,
-        "reason": own.evaluation.reason or None,
-        "baselines": [
+    aggregate = own.learning_task.aggregate
+    # Others may have asked for more trials than these.
+    trials = own.evaluation.trials[:n_trials]
+    has_failed = bool(own.evaluation.reason)
+    gap = None if has_failed else generalisation_gap(own.training, trials, aggregate)
+    baselines = []
+    for name, other, known in found.baselines:
+        values = other.evaluation.trials[:n_trials]
+        better = known and difference(trials, values, aggregate)
+        baselines.append(
             {
                 "name": name,
                 **_values(other, n_trials),
-                "difference": difference.value if difference else None,
-                "difference_interval": None
-                if difference is None or difference.low is None
-                else [difference.low, difference.high],
-                "p_value": difference.p_value if difference else None,
+                "difference": better.value if better else None,
+                "difference_interval": _interval(better),
+                "p_value": better.p_value if better else None,
             }
-            for name, other, difference in found.baselines
-        ],
+        )
+    return {
+        "rule": rule_record(own.evaluation.rule),
+        **_values(own, n_trials),
+        "gap": gap.value if gap else None,
+        "gap_interval": _interval(gap),
+        "reason": own.evaluation.reason or None,
+        "baselines": baselines,
     }
 
 
 def _values(validated: Validated, n_trials: int) -> dict[str, Any]:
     from evolution.estimates import estimate
 
-    # Others may have asked for more trials than these.
     trials = validated.evaluation.trials[:n_trials]
     known = None
     if not validated.evaluation.reason:
         known = estimate(trials, validated.learning_task.aggregate)
     return {"trials": trials, **estimate_record(known)}
+
+
+def _interval(found: Difference | None) -> list[float] | None:
+    return None if found is None or found.low is None else [found.low, found.high]
 
 
 def _in_words(record: dict[str, Any]) -> str:
