@@ -103,7 +103,7 @@ class ValidatedRules:
         self._found: dict[str, list[Evaluation]] = {}
         fingerprints = {rule.fingerprint for rule in rules}
         if fingerprints:
-            for item in _evaluations(learning_task, Q(rule__fingerprint__in=fingerprints)):
+            for item in _evaluations([learning_task], Q(rule__fingerprint__in=fingerprints)):
                 self._found.setdefault(item.rule.fingerprint, []).append(item)
 
     def of(
@@ -132,7 +132,7 @@ class ValidatedRules:
 
 
 def of_rule(
-    rule: Rule, learning_task: LearningTask, training: Iterable[Evaluation]
+    rule: Rule, learning_tasks: Iterable[LearningTask], training: Iterable[Evaluation]
 ) -> list[HeldOut]:
     """Return all validations of a rule with those of the rules of the literature beside them.
 
@@ -140,35 +140,41 @@ def of_rule(
 
     Parameters
     ----------
+    learning_tasks : iterable of LearningTask
+        Which the rule fits.
     training : iterable of Evaluation
         What is known of the rule in trials of experiments, with their contexts, the latest first.
     """
-    baselines = {rule.key: item.name for item, rule in learning_task.canonical_baselines}
+    tasks = {task.name: task for task in learning_tasks}
+    names = {
+        (task.name, known.key): item.name
+        for task in tasks.values()
+        for item, known in task.canonical_baselines
+    }
+    keys = {key for _, key in names}
     evaluations = list(
-        _evaluations(
-            learning_task, Q(rule__fingerprint=rule.fingerprint) | Q(rule__key__in=baselines)
-        )
+        _evaluations(tasks.values(), Q(rule__fingerprint=rule.fingerprint) | Q(rule__key__in=keys))
     )
     own: dict[int, Evaluation] = {}
     for item in evaluations:
         is_own = item.rule.fingerprint == rule.fingerprint
         if is_own and (item.context_id not in own or item.rule_id == rule.pk):
             own[item.context_id] = item
-    return [
-        HeldOut(
-            validated := _with_training(item, learning_task, training),
-            [
-                (
-                    baselines[other.rule.key],
-                    Validated(other, learning_task),
-                    _difference(validated, other, learning_task),
-                )
-                for other in evaluations
-                if other.context_id == context_id and other.rule.key in baselines
-            ],
-        )
-        for context_id, item in own.items()
-    ]
+    found = []
+    for context_id, item in own.items():
+        task = tasks[item.context.learning_task_name]
+        validated = _with_training(item, task, training)
+        baselines = [
+            (
+                names[task.name, other.rule.key],
+                Validated(other, task),
+                _difference(validated, other, task),
+            )
+            for other in evaluations
+            if other.context_id == context_id and (task.name, other.rule.key) in names
+        ]
+        found.append(HeldOut(validated, baselines))
+    return found
 
 
 def champions_of(experiment: Experiment, number: int | None = None) -> list[Rule]:
@@ -283,13 +289,13 @@ def latest_robustness(rule: Rule) -> Validation | None:
     )
 
 
-def _evaluations(learning_task: LearningTask, condition: Q) -> Iterable[Evaluation]:
+def _evaluations(learning_tasks: Iterable[LearningTask], condition: Q) -> Iterable[Evaluation]:
     return (
         Evaluation.objects.filter(
             condition,
             context__purpose__in=_HELD_OUT,
-            context__learning_task_name=learning_task.name,
-            rule__signature=signature_text(learning_task.signature),
+            context__learning_task_name__in=[task.name for task in learning_tasks],
+            rule__signature__in={signature_text(task.signature) for task in learning_tasks},
         )
         .select_related("context", "rule")
         .defer("detail")

@@ -179,11 +179,7 @@ def validation_context(
         (task, preset) for task in learning_tasks for preset in reversed(task.presets.values())
     ]
     return {
-        "held_out": [
-            _table(item, task)
-            for task in learning_tasks
-            for item in validated.of_rule(rule, task, training)
-        ],
+        "held_out": [_table(item) for item in validated.of_rule(rule, learning_tasks, training)],
         "validation_choices": [
             {
                 "value": f"{task.name}/{preset.name}",
@@ -261,8 +257,8 @@ def experiment_part(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "evolution/_experiment_validation.html", context)
 
 
-def _table(item: HeldOut, task: LearningTask) -> dict[str, Any]:
-    own = item.own
+def _table(item: HeldOut) -> dict[str, Any]:
+    own, task = item.own, item.own.learning_task
     return {
         "item": item,
         "own": own,
@@ -306,9 +302,7 @@ def trials(request: HttpRequest, pk: int, context_id: int) -> HttpResponse:
     rule = rule_or_404(pk)
     training = catalogue.evaluations_of(rule)
     found = {
-        item.own.context.pk: item
-        for task in _tasks_of(rule)
-        for item in validated.of_rule(rule, task, training)
+        item.own.context.pk: item for item in validated.of_rule(rule, _tasks_of(rule), training)
     }.get(context_id)
     if found is None:
         raise Http404("There are no such trials.")

@@ -184,7 +184,7 @@ def _held_out(rule: Rule, validation: Validation, learning_task: LearningTask) -
     from evolution import catalogue, validated
 
     training = catalogue.evaluations_of(rule)
-    found = validated.of_rule(rule, learning_task, training)
+    found = validated.of_rule(rule, [learning_task], training)
     return next(item for item in found if item.own.context.pk == validation.context_id)
 
 

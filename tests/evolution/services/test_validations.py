@@ -79,7 +79,7 @@ def test_values_are_those_of_held_out_trials_beside_the_literature() -> None:
     validation.refresh_from_db()
     assert (validation.state, Demand.objects.count()) == (ValidationState.FINISHED, 0)
     assert validation.context.seed == get_learning_task(NAME).presets["demo"].validation_seed
-    (found,) = validated.of_rule(rule_of("v*s"), get_learning_task(NAME), [])
+    (found,) = validated.of_rule(rule_of("v*s"), [get_learning_task(NAME)], [])
     assert found.own.evaluation.trials == pytest.approx(expected("v*s", 1000, range(4)))
     ((name, baseline, difference),) = found.baselines
     assert name == "product"
@@ -91,10 +91,8 @@ def test_more_trials_later_simulate_only_those_that_are_missing(log: Callable) -
     rule = rule_of("v")
     ask(rule, n_trials=5)
     work_until_idle()
-    first = log()
-    assert first == Counter(
-        {("16", str(k), text): 1 for k in range(5) for text in ("v", "(v - u)*s")}
-    )
+    both = ("v", "(v - u)*s")
+    assert log() == Counter({("16", str(k), text): 1 for k in range(5) for text in both})
     ask(rule, n_trials=15)
     work_until_idle()
     assert log() == Counter({("16", str(k), text): 1 for k in range(15) for text in both})
@@ -241,9 +239,9 @@ def test_a_rule_that_fails_ends_the_validation_with_a_reason() -> None:
     work_until_idle()
     validation.refresh_from_db()
     assert validation.state == ValidationState.FINISHED
-    (found,) = validated.of_rule(rule, get_learning_task(NAME), [])
+    (found,) = validated.of_rule(rule, [get_learning_task(NAME)], [])
     assert (found.own.evaluation.reason, found.own.estimate) == ("not finite", None)
-    (other,) = validated.of_rule(rule_of("v"), get_learning_task(NAME), [])
+    (other,) = validated.of_rule(rule_of("v"), [get_learning_task(NAME)], [])
     assert other.own.estimate.n_trials == 3
 
 
@@ -306,7 +304,7 @@ def test_robustness_has_the_fitness_at_each_value() -> None:
     )
     assert len(variations(preset.task_parameters)) == 4
     # What was simulated for this is no validation with other parameters.
-    assert [item.own.context.purpose for item in validated.of_rule(rule, task, [])] == [
+    assert [item.own.context.purpose for item in validated.of_rule(rule, [task], [])] == [
         ContextPurpose.VALIDATION
     ]
     assert validations.request_robustness(
@@ -320,7 +318,7 @@ def test_the_fitness_of_a_task_of_least_values_is_the_least(
     monkeypatch.setattr(RegressionTask, "aggregate", Aggregate.MIN)
     ask(rule_of("v"), n_trials=6)
     work_until_idle()
-    (found,) = validated.of_rule(rule_of("v"), get_learning_task(NAME), [])
+    (found,) = validated.of_rule(rule_of("v"), [get_learning_task(NAME)], [])
     values = expected("v", 1000, range(6))
     assert found.own.estimate.value == pytest.approx(min(values))
     assert found.own.estimate.mean == pytest.approx(np.mean(values))
