@@ -46,7 +46,6 @@ def microscope(rule: Rule, own_tasks: Sequence[LearningTask]) -> dict[str, Any]:
             for task in fitting
             for preset in task.presets.values()
         ],
-        "kinds": ProbeKind.choices,
         "probes": [probe_context(probe) for probe in probes],
         "numpy_text": numpy_function(rule),
         "cpp_text": cpp_function(rule),

@@ -26,6 +26,7 @@ from evolution.published import UnknownFolder, read_folder
 from evolution.published.files import BrokenFile, read_npy, read_pickle
 from evolution.services import control, experiments
 from evolution.services.couriers import SilentCourier
+from evolution.validated import ValidatedRules
 from evolution.views import presentation
 
 if TYPE_CHECKING:
@@ -248,6 +249,13 @@ def test_what_was_imported_is_the_history_that_was_published(folder: Path) -> No
     assert (experiment.state, experiment.seed) == (ExperimentState.PUBLISHED, 99)
     assert experiment.published["validations"] == {"1": [-1.0, -2.0, -3.0]}
     assert "-2 ± 0.58" in experiment.provenance["validation of run 2"]
+    # The same values stand where those of one's own validations do.
+    champion = experiment.runs.get(index=1).champion.rule
+    found = ValidatedRules([champion], experiment.learning_task).of(
+        champion, like=experiment.task_parameters
+    )
+    assert found.is_published
+    assert (found.evaluation.trials, found.estimate.value) == ([-1.0, -2.0, -3.0], -2.0)
     run = experiment.runs.get(index=0)
     published = read_folder(folder)[0].runs[0]
     generations = list(run.generations.select_related("champion__rule"))
