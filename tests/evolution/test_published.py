@@ -19,9 +19,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evolution import selectors
-from evolution.enums import ExperimentState
+from evolution.enums import ContextPurpose, ExperimentState
 from evolution.errors import InvalidExperiment, StateConflict
-from evolution.models import Experiment, Generation, Individual, Run
+from evolution.models import (
+    Evaluation,
+    EvaluationContext,
+    Experiment,
+    Generation,
+    Individual,
+    Run,
+)
 from evolution.published import UnknownFolder, read_folder
 from evolution.published.files import BrokenFile, read_npy, read_pickle
 from evolution.services import control, experiments
@@ -238,6 +245,20 @@ def imported(folder: Path) -> tuple[str, str]:
     output, errors = StringIO(), StringIO()
     call_command("import_published", str(folder), stdout=output, stderr=errors)
     return output.getvalue(), errors.getvalue()
+
+
+@pytest.mark.django_db
+def test_published_validations_come_again_and_go_with_their_experiment(folder: Path) -> None:
+    imported(folder)
+    contexts = EvaluationContext.objects.filter(purpose=ContextPurpose.PUBLISHED)
+    context = contexts.get()
+    # As in a database of before: importing the same results once more brings the values.
+    context.delete()
+    imported(folder)
+    (evaluation,) = Evaluation.objects.filter(context=contexts.get())
+    assert evaluation.trials == [-1.0, -2.0, -3.0]
+    control.delete_experiment(Experiment.objects.get(learning_task_name="error-driven"))
+    assert not contexts.exists()
 
 
 @pytest.mark.django_db
