@@ -9,7 +9,7 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	&& echo $$python && break; done)
 endif
 
-.PHONY: help python setup modules up worker test lint format bench bench-long clean
+.PHONY: help python setup modules up worker test lint format docs bench bench-long clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -49,6 +49,11 @@ format: python ## let the formatters rewrite the sources
 	@"$(PYTHON)" -m e2l_site.bootstrap test
 	@exec .venv/bin/python -m tests.lint --fix
 
+docs: python ## the documentation, built into docs/_build/html
+	@"$(PYTHON)" -m e2l_site.bootstrap test
+	@.venv/bin/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 bench: python ## benchmarks, written to docs/benchmarks.md
 	@"$(PYTHON)" -m e2l_site.bootstrap test
 	@exec .venv/bin/python -m tests.bench
@@ -58,5 +63,5 @@ bench-long: python ## the benchmarks that take hours: whole experiments of the s
 	@exec .venv/bin/python -m tests.bench --long
 
 clean: ## remove what was built and installed; experiments in var/ stay
-	@rm -rf .venv nest_build/_build staticfiles .pytest_cache .ruff_cache .hypothesis .import_linter_cache test-artifacts
+	@rm -rf .venv nest_build/_build docs/_build staticfiles .pytest_cache .ruff_cache .hypothesis .import_linter_cache test-artifacts
 	@find . -path ./var -prune -o -name __pycache__ -type d -exec rm -rf {} +

@@ -41,6 +41,48 @@ def read_bool(name: str, *, default: bool) -> bool:
     raise ImproperlyConfigured(f"{name} is {text!r}; it must be 1 or 0 (or true/false, yes/no).")
 
 
+def read_choice(name: str, choices: Sequence[str], *, default: str) -> str:
+    """Return the value of ``name``, which is one of a few words."""
+    value = os.environ.get(name, "").strip().lower() or default
+    if value not in choices:
+        raise ImproperlyConfigured(f"{name} is {value!r}; it must be one of {', '.join(choices)}.")
+    return value
+
+
+def read_number(name: str, *, default: int, smallest: int, largest: int) -> int:
+    """Return the whole number ``name``, which has bounds."""
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return default
+    if not text.isascii() or not text.isdecimal() or not smallest <= int(text) <= largest:
+        raise ImproperlyConfigured(
+            f"{name} is {text!r}; it must be a whole number from {smallest} to {largest}."
+        )
+    return int(text)
+
+
+def read_oidc() -> dict[str, str] | None:
+    """Return issuer, client and role of ``E2L_OIDC_*``, None where they are not set.
+
+    ``E2L_OIDC_ISSUER`` is the address below which ``.well-known/openid-configuration`` is found.
+    """
+    names = ("ISSUER", "CLIENT_ID", "CLIENT_SECRET")
+    values = {name.lower(): os.environ.get(f"E2L_OIDC_{name}", "").strip() for name in names}
+    if not any(values.values()):
+        return None
+    missing = [f"E2L_OIDC_{name}" for name in names if not values[name.lower()]]
+    if missing:
+        raise ImproperlyConfigured(f"Sign-in by OpenID Connect also needs {', '.join(missing)}.")
+    parts = urlsplit(values["issuer"])
+    is_local = parts.hostname in {"localhost", "127.0.0.1", "::1"}
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_local):
+        raise ImproperlyConfigured("E2L_OIDC_ISSUER must begin with https://.")
+    values["origin"] = f"{parts.scheme}://{parts.netloc}"
+    values["name"] = os.environ.get("E2L_OIDC_NAME", "").strip() or parts.hostname or ""
+    values["role"] = read_choice("E2L_OIDC_ROLE", ("viewer", "member"), default="viewer")
+    return values
+
+
 def read_list(name: str, *, default: Sequence[str] = ()) -> list[str]:
     """Return the comma-separated values of ``name``."""
     text = os.environ.get(name, "").strip()

@@ -39,6 +39,11 @@ def method_not_allowed(request: HttpRequest, response: HttpResponseNotAllowed) -
     return page
 
 
+def locked_out(request: HttpRequest, *_: object) -> HttpResponse:
+    """Answer somebody who has typed too many wrong passwords."""
+    return render(request, "429.html", status=429)
+
+
 def gone(request: HttpRequest, message: str) -> HttpResponse:
     """Answer a request for something that existed once."""
     return render(request, "410.html", {"message": message}, status=410)

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.urls import reverse
 
 from e2l_site.errors import method_not_allowed
+from evolution.services import audit, sharing
+from evolution.services.sharing import SHARED_LINKS
 from evolution.views.control import conflict
+from evolution.views.guards import is_open_to
 from simulations.learning_tasks import UnknownLearningTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_PERMISSIONS_POLICY = ", ".join(
+    f"{feature}=()"
+    for feature in ("camera", "display-capture", "geolocation", "microphone", "payment", "usb")
+)
 
 
 class ErrorPages:
@@ -37,3 +46,36 @@ class ErrorPages:
             "again; the experiment itself is kept."
         )
         return conflict(request, message, reverse("evolution:experiments"))
+
+
+class RequestAddress:
+    """Note in the audit log where a request came from.
+
+    Behind a proxy the web server puts the client's address in the place of the proxy's, if it
+    trusts the proxy (``FORWARDED_ALLOW_IPS``); headers are not looked at here.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        with audit.coming_from(request.META.get("REMOTE_ADDR") or None):
+            response = self._get_response(request)
+        response.headers.setdefault("Permissions-Policy", _PERMISSIONS_POLICY)
+        if getattr(request, "user", None) and getattr(request.user, "shared_experiments", ()):
+            response.headers["X-Robots-Tag"] = "noindex, nofollow"
+        return response
+
+
+class SignInRequired(LoginRequiredMiddleware):
+    """Send visitors to the sign-in page, except where a view is open to them."""
+
+    def process_view(
+        self, request: HttpRequest, view: Callable, arguments: tuple, options: dict
+    ) -> HttpResponse | None:
+        """Note what links have opened for the session, and let in whom the view is open to."""
+        if links := request.session.get(SHARED_LINKS):
+            request.user.shared_experiments = sharing.experiments_of_links(links)
+        if not request.user.is_authenticated and is_open_to(request.user, view):
+            return None
+        return super().process_view(request, view, arguments, options)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from channels.auth import AuthMiddlewareStack
 from channels.routing import URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator, WebsocketDenier
+from channels.sessions import SessionMiddlewareStack
 from django.conf import settings
 from django.urls import path
 
-from evolution.consumers import ExperimentConsumer
+from evolution.consumers import ExperimentConsumer, ProbeConsumer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -41,8 +41,13 @@ class SameOriginValidator:
 
 websocket_application = AllowedHostsOriginValidator(
     SameOriginValidator(
-        AuthMiddlewareStack(
-            URLRouter([path("ws/experiments/<int:pk>/", ExperimentConsumer.as_asgi())])
+        SessionMiddlewareStack(
+            URLRouter(
+                [
+                    path("ws/experiments/<int:pk>/", ExperimentConsumer.as_asgi()),
+                    path("ws/simulations/<int:pk>/", ProbeConsumer.as_asgi()),
+                ]
+            )
         )
     )
 )

@@ -1,7 +1,8 @@
 """Settings of the site: defaults for one machine, environment variables for everything else.
 
 ``E2L_DATA_DIR`` (run-time data), ``DATABASE_URL``, ``REDIS_URL``, ``E2L_SECRET_KEY``,
-``E2L_DEBUG``, ``E2L_ALLOWED_HOSTS``, ``E2L_CSRF_TRUSTED_ORIGINS`` and ``E2L_HTTPS`` are read here.
+``E2L_DEBUG``, ``E2L_ALLOWED_HOSTS``, ``E2L_CSRF_TRUSTED_ORIGINS``, ``E2L_HTTPS``, ``E2L_PUBLIC``,
+``E2L_SESSION_DAYS`` and ``E2L_OIDC_*`` are read here.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 
 from csp.constants import NONE, SELF, UNSAFE_INLINE
@@ -19,6 +21,8 @@ from e2l_site.environment import (
     read_bool,
     read_database,
     read_list,
+    read_number,
+    read_oidc,
     read_origins,
     read_redis_url,
     read_secret_key,
@@ -41,6 +45,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "e2l_site.apps.SiteConfig",
     "e2l_site.apps.StaticFilesConfig",
+    "axes",
     "csp",
     "django_htmx",
     "evolution",
@@ -55,10 +60,12 @@ MIDDLEWARE = [
     "e2l_site.middleware.ErrorPages",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "e2l_site.middleware.RequestAddress",
+    "e2l_site.middleware.SignInRequired",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "e2l_site.urls"
@@ -75,6 +82,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "evolution.views.context.permissions",
             ],
         },
     }
@@ -132,15 +140,62 @@ CELERY_TIMEZONE = "UTC"
 LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = "evolution:experiments"
 LOGOUT_REDIRECT_URL = "sign-in"
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "e2l_site.backends.Accounts"]
+_validation = "django.contrib.auth.password_validation"
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-        "NumericPasswordValidator",
-    )
+    {"NAME": f"{_validation}.UserAttributeSimilarityValidator"},
+    {"NAME": f"{_validation}.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": f"{_validation}.CommonPasswordValidator"},
+    {"NAME": f"{_validation}.NumericPasswordValidator"},
 ]
+#: Life of a link with which somebody sets a password, in s.
+PASSWORD_RESET_TIMEOUT = 3 * 24 * 3600
+SESSION_COOKIE_AGE = (
+    24 * 3600 * read_number("E2L_SESSION_DAYS", default=14, smallest=1, largest=365)
+)
+#: Visitors may read what the laboratory may read.
+E2L_PUBLIC = read_bool("E2L_PUBLIC", default=False)
+
+# Who types a wrong password ten times waits: the pair of name and address is locked, so that
+# nobody can lock out somebody else. Counted in the database.
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_LOCKOUT_CALLABLE = "e2l_site.errors.locked_out"
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_DISABLE_ACCESS_LOG = True  # the audit log has it
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+
+
+#: Sign-in by OpenID Connect, None without it: then nothing of it is loaded.
+OIDC = read_oidc()
+if OIDC is not None:
+    INSTALLED_APPS += [
+        "allauth",
+        "allauth.account",
+        "allauth.socialaccount",
+        "allauth.socialaccount.providers.openid_connect",
+    ]
+    MIDDLEWARE.insert(-1, "allauth.account.middleware.AccountMiddleware")
+    SOCIALACCOUNT_ONLY = True
+    SOCIALACCOUNT_ADAPTER = "e2l_site.oidc.SocialAccountAdapter"
+    ACCOUNT_EMAIL_VERIFICATION = "none"
+    SOCIALACCOUNT_PROVIDERS = {
+        "openid_connect": {
+            "OAUTH_PKCE_ENABLED": True,
+            "APPS": [
+                {
+                    "provider_id": "laboratory",
+                    "name": OIDC["name"],
+                    "client_id": OIDC["client_id"],
+                    "secret": OIDC["client_secret"],
+                    "settings": {"server_url": OIDC["issuer"]},
+                }
+            ],
+        }
+    }
 
 # --- security ----------------------------------------------------------------------------------
 
@@ -155,7 +210,8 @@ CONTENT_SECURITY_POLICY = {
         # BokehJS inserts <style> elements and knows no nonce; without them its layout loops.
         "style-src-elem": [SELF, UNSAFE_INLINE],
         "base-uri": [NONE],
-        "form-action": [SELF],
+        # The button that leads to the provider is a form whose answer is a redirection.
+        "form-action": [SELF] if OIDC is None else [SELF, OIDC["origin"]],
         "frame-ancestors": [NONE],
     }
 }
@@ -168,13 +224,21 @@ CSRF_FAILURE_VIEW = "e2l_site.errors.csrf_failure"
 CSRF_TRUSTED_ORIGINS = read_origins("E2L_CSRF_TRUSTED_ORIGINS")
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
+# No form here has more; whoever takes files says so at the view.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 500
+DATA_UPLOAD_MAX_NUMBER_FILES = 4
 
 if read_bool("E2L_HTTPS", default=False):
     # Behind a proxy that ends TLS and sets this header itself.
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
+    SECURE_SSL_REDIRECT = True
     SECURE_HSTS_SECONDS = 31_536_000
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    # Browsers' built-in lists take whole domains, of which a laboratory has a part.
+    SILENCED_SYSTEM_CHECKS = ["security.W021"]
 
 # --- static files ------------------------------------------------------------------------------
 
@@ -212,6 +276,8 @@ LOGGING = {
     "loggers": {
         # Django's own handlers mail errors to admins; here everything goes to the log.
         "django": {"handlers": [], "level": "INFO", "propagate": True},
+        # Sign-ins are in the audit log.
+        "axes": {"level": "WARNING"},
         "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
     },
 }

@@ -15,7 +15,7 @@ from django.db.models import Count, Exists, F, Min, OuterRef, Q
 
 from evolution.discoveries import N_FORMS_OF_MANY, found_counts
 from evolution.enums import ContextPurpose
-from evolution.models import Evaluation, Experiment, Rule, RuleNote
+from evolution.models import Evaluation, Rule, RuleNote
 from nest_build.rules import PlasticityRule, RuleSyntaxError
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
+    from evolution.models.experiment import ExperimentQuerySet
+    from evolution.models.rule import RuleQuerySet
     from simulations.learning_tasks import LearningTask
 
 #: Separates the branches of a rule in a text.
@@ -121,10 +123,10 @@ def parse_rule(text: str, learning_task: LearningTask) -> PlasticityRule:
 # --- contexts -----------------------------------------------------------------------------------
 
 
-def contexts(learning_task: LearningTask) -> list[Context]:
-    """Return the contexts of a learning task's experiments, the latest experiment's first."""
+def contexts(learning_task: LearningTask, visible: ExperimentQuerySet) -> list[Context]:
+    """Return the contexts of visible experiments of a task, the latest experiment's first."""
     rows = (
-        Experiment.objects.filter(learning_task_name=learning_task.name, context__isnull=False)
+        visible.filter(learning_task_name=learning_task.name, context__isnull=False)
         .newest_first()
         .values_list("context_id", "pk", "name", "preset", "seed", "task_parameters__n_trials")
     )
@@ -140,10 +142,13 @@ def contexts(learning_task: LearningTask) -> list[Context]:
 # --- the list -----------------------------------------------------------------------------------
 
 
-def rule_classes(criteria: Criteria, *, offset: int, limit: int) -> tuple[list[RuleClass], bool]:
+def rule_classes(
+    criteria: Criteria, *, offset: int, limit: int, visible: ExperimentQuerySet
+) -> tuple[list[RuleClass], bool]:
     """Return a page of classes, and whether there are more.
 
-    Five statements. How many classes there are in all would take a look at all rules.
+    Counts are those of visible experiments. Five statements. How many classes there are in all
+    would take a look at all rules.
     """
     if criteria.context is not None:
         chosen = _evaluated(criteria)[offset : offset + limit + 1]
@@ -155,7 +160,9 @@ def rule_classes(criteria: Criteria, *, offset: int, limit: int) -> tuple[list[R
     _add_members(classes, keep_rule=criteria.context is not None)
     if criteria.context is None:
         _add_evaluations(classes)
-    counts = found_counts({item.rule.fingerprint for item in classes}, n_forms=N_FORMS_OF_MANY)
+    counts = found_counts(
+        {item.rule.fingerprint for item in classes}, n_forms=N_FORMS_OF_MANY, visible=visible
+    )
     for item in classes:
         item.n_runs, item.n_experiments = counts.get(_class_of(item.rule), (0, 0))
     return classes, is_more
@@ -167,6 +174,7 @@ def _evaluated(criteria: Criteria) -> QuerySet[Evaluation]:
         context_id=criteria.context.pk,
         score__isnull=False,
         n_trials_done__gte=criteria.context.n_trials,
+        rule__shared_at__isnull=False,
     )
     simpler = complete.filter(rule__fingerprint=OuterRef("rule__fingerprint")).filter(
         Q(complexity__lt=OuterRef("complexity"))
@@ -192,7 +200,9 @@ def _evaluated(criteria: Criteria) -> QuerySet[Evaluation]:
 
 def _rules(criteria: Criteria) -> QuerySet[Rule]:
     """Return one rule of each class: the simplest, or the first where time is the order."""
-    same = Rule.objects.filter(fingerprint=OuterRef("fingerprint"), signature=OuterRef("signature"))
+    same = Rule.objects.shared().filter(
+        fingerprint=OuterRef("fingerprint"), signature=OuterRef("signature")
+    )
     if criteria.sort == "simplest":
         order = ("complexity", "pk")
         better = same.filter(
@@ -202,7 +212,7 @@ def _rules(criteria: Criteria) -> QuerySet[Rule]:
     else:
         order = ("pk",) if criteria.sort == "oldest" else ("-pk",)
         better = same.filter(pk__lt=OuterRef("pk"))
-    found = Rule.objects.filter(~Exists(better), *_conditions(criteria))
+    found = Rule.objects.shared().filter(~Exists(better), *_conditions(criteria))
     return found.order_by(*order)
 
 
@@ -226,7 +236,7 @@ def _class_of(rule: Rule) -> tuple[str, str]:
 def _add_members(classes: Sequence[RuleClass], *, keep_rule: bool) -> None:
     """Count the forms of each class, and find the simplest and the first of them."""
     fingerprints = {item.rule.fingerprint for item in classes}
-    members = Rule.objects.filter(fingerprint__in=fingerprints)
+    members = Rule.objects.shared().filter(fingerprint__in=fingerprints)
     figures = {
         (signature, fingerprint): (n_forms, first)
         for signature, fingerprint, n_forms, first in members.values_list(
@@ -237,9 +247,8 @@ def _add_members(classes: Sequence[RuleClass], *, keep_rule: bool) -> None:
     if not keep_rule:
         least = members.filter(
             complexity=(
-                Rule.objects.filter(
-                    fingerprint=OuterRef("fingerprint"), signature=OuterRef("signature")
-                )
+                Rule.objects.shared()
+                .filter(fingerprint=OuterRef("fingerprint"), signature=OuterRef("signature"))
                 .order_by("complexity")
                 .values("complexity")[:1]
             )
@@ -263,6 +272,7 @@ def _add_evaluations(classes: Sequence[RuleClass]) -> None:
     evaluations = Evaluation.objects.filter(
         rule_id__in=[item.rule.pk for item in classes],
         context__purpose=ContextPurpose.EVOLUTION,
+        context__shared_at__isnull=False,
     )
     for evaluation in evaluations.select_related("context").defer("detail").order_by("pk"):
         latest[evaluation.rule_id] = evaluation
@@ -273,11 +283,11 @@ def _add_evaluations(classes: Sequence[RuleClass]) -> None:
 # --- one rule -----------------------------------------------------------------------------------
 
 
-def rule_with_notes(pk: int) -> tuple[Rule, list[dict[str, Any]]] | None:
-    """Return a rule and what people note about it, in one statement; None if there is none."""
+def rule_with_notes(pk: int, visible: RuleQuerySet) -> tuple[Rule, list[dict[str, Any]]] | None:
+    """Return a visible rule and what people note about it, in one statement; None without one."""
     names = {"author": "author__username", "author_id": "author_id", "name": "name", "text": "text"}
     joined = {f"note_{name}": F(f"notes__{path}") for name, path in names.items()}
-    rows = list(Rule.objects.filter(pk=pk).annotate(**joined).order_by("notes__pk"))
+    rows = list(visible.filter(pk=pk).annotate(**joined).order_by("notes__pk"))
     if not rows:
         return None
     notes = [{name: getattr(row, f"note_{name}") for name in names} for row in rows]
@@ -287,7 +297,9 @@ def rule_with_notes(pk: int) -> tuple[Rule, list[dict[str, Any]]] | None:
 def names_of_rules(signature: str, fingerprints: Iterable[str]) -> dict[str, list[str]]:
     """Return the names that people gave any form of some classes of rules, by fingerprint."""
     named = RuleNote.objects.filter(
-        rule__signature=signature, rule__fingerprint__in=list(fingerprints)
+        rule__signature=signature,
+        rule__fingerprint__in=list(fingerprints),
+        rule__shared_at__isnull=False,
     )
     found: dict[str, list[str]] = {}
     for fingerprint, name in named.order_by("pk").values_list("rule__fingerprint", "name"):
@@ -298,40 +310,48 @@ def names_of_rules(signature: str, fingerprints: Iterable[str]) -> dict[str, lis
 
 
 def forms(rule: Rule) -> QuerySet[Rule]:
-    """Return all members of a rule's class, the simplest first."""
-    return Rule.objects.filter(fingerprint=rule.fingerprint, signature=rule.signature).order_by(
-        "complexity", "pk"
-    )
+    """Return the members of a rule's class that the laboratory knows and itself, simplest first."""
+    return Rule.objects.filter(
+        Q(shared_at__isnull=False) | Q(pk=rule.pk),
+        fingerprint=rule.fingerprint,
+        signature=rule.signature,
+    ).order_by("complexity", "pk")
 
 
 def relatives(rule: Rule, limit: int) -> list[Rule]:
     """Return rules of the same family, one of each other class, the simplest first."""
-    simpler = Rule.objects.filter(
-        fingerprint=OuterRef("fingerprint"), signature=OuterRef("signature")
-    ).filter(
-        Q(complexity__lt=OuterRef("complexity"))
-        | Q(complexity=OuterRef("complexity"), pk__lt=OuterRef("pk"))
+    simpler = (
+        Rule.objects.shared()
+        .filter(fingerprint=OuterRef("fingerprint"), signature=OuterRef("signature"))
+        .filter(
+            Q(complexity__lt=OuterRef("complexity"))
+            | Q(complexity=OuterRef("complexity"), pk__lt=OuterRef("pk"))
+        )
     )
     return list(
-        Rule.objects.filter(family=rule.family, signature=rule.signature)
+        Rule.objects.shared()
+        .filter(family=rule.family, signature=rule.signature)
         .exclude(fingerprint=rule.fingerprint)
         .filter(~Exists(simpler))
         .order_by("complexity", "pk")[:limit]
     )
 
 
-def evaluations_of(rule: Rule, limit: int | None = None) -> list[Evaluation]:
-    """Return what is known of a rule in each context of experiments, the latest first."""
-    found = Evaluation.objects.filter(rule=rule, context__purpose=ContextPurpose.EVOLUTION)
-    return list(found.select_related("context").order_by("-pk")[:limit])
+def evaluations_of(
+    rule: Rule, visible: ExperimentQuerySet, limit: int | None = None
+) -> list[Evaluation]:
+    """Return what is known of a rule in each context of experiments that may be seen, the latest
+    first."""
+    found = _seen_of(rule, visible).select_related("context")
+    return list(found.order_by("-pk")[:limit])
 
 
 def evaluations_beside(
-    rule: Rule, keys: Iterable[str], limit: int
+    rule: Rule, keys: Iterable[str], limit: int, visible: ExperimentQuerySet
 ) -> tuple[list[Evaluation], dict[tuple[int, str], Evaluation]]:
-    """Return what is known of a rule in each context of experiments, the latest first, and of
-    other rules in the same contexts by (context, key). One statement."""
-    own = Evaluation.objects.filter(rule=rule, context__purpose=ContextPurpose.EVOLUTION)
+    """Return what is known of a rule in each context of experiments that may be seen, the latest
+    first, and of other rules in the same contexts by (context, key). One statement."""
+    own = _seen_of(rule, visible)
     rules = Rule.objects.filter(signature=rule.signature, key__in=[rule.key, *keys])
     rows = (
         Evaluation.objects.filter(
@@ -345,11 +365,20 @@ def evaluations_beside(
     return [item for item in found.values() if item.rule_id == rule.pk], found
 
 
-def experiments_in(context_ids: Iterable[int]) -> dict[int, list[tuple[int, str]]]:
-    """Return (id, name) of the experiments in each context, the latest first."""
+def _seen_of(rule: Rule, visible: ExperimentQuerySet) -> QuerySet[Evaluation]:
+    may_see = Q(context__shared_at__isnull=False) | Q(
+        context__in=visible.filter(context__isnull=False).order_by().values("context")
+    )
+    return Evaluation.objects.filter(may_see, rule=rule, context__purpose=ContextPurpose.EVOLUTION)
+
+
+def experiments_in(
+    context_ids: Iterable[int], visible: ExperimentQuerySet
+) -> dict[int, list[tuple[int, str]]]:
+    """Return (id, name) of the visible experiments in each context, the latest first."""
     found: dict[int, list[tuple[int, str]]] = {}
     rows = (
-        Experiment.objects.filter(context_id__in=list(context_ids))
+        visible.filter(context_id__in=list(context_ids))
         .newest_first()
         .values_list("context_id", "pk", "name")
     )

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from evolution.models.experiment import ExperimentQuerySet
     from simulations.learning_tasks import LearningTask
 
 Clock = Literal["generations", "evaluations", "seconds"]
@@ -115,7 +116,9 @@ class Group:
 # --- what is compared ---------------------------------------------------------------------------
 
 
-def groups_of(experiments: Sequence[int], runs: Sequence[tuple[int, int]]) -> list[Group]:
+def groups_of(
+    experiments: Sequence[int], runs: Sequence[tuple[int, int]], visible: ExperimentQuerySet
+) -> list[Group]:
     """Return the chosen experiments with their runs, in the order in which they were named.
 
     Three statements.
@@ -126,6 +129,8 @@ def groups_of(experiments: Sequence[int], runs: Sequence[tuple[int, int]]) -> li
     runs : sequence of (int, int)
         Experiment and number of each single run. Of an experiment with single runs only these
         count.
+    visible : queryset of Experiment
+        Others count as if they did not exist.
 
     Raises
     ------
@@ -137,7 +142,7 @@ def groups_of(experiments: Sequence[int], runs: Sequence[tuple[int, int]]) -> li
         wanted.setdefault(pk, set()).add(number)
     if len(wanted) > MAX_COMPARED_RUNS:
         raise ComparisonError(_too_many(len(wanted), "experiments"))
-    found = Experiment.objects.in_bulk(list(wanted))
+    found = visible.in_bulk(list(wanted))
     by_experiment: dict[int, list[Run]] = defaultdict(list)
     for run in Run.objects.without_engine_state().filter(experiment__in=found).order_by("index"):
         by_experiment[run.experiment_id].append(run)

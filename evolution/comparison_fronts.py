@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.db import connection
 
@@ -15,20 +15,14 @@ if TYPE_CHECKING:
 
     from evolution.comparison import Group
 
-#: More fronts than colours in the style sheet cannot be told apart.
-MAX_FRONTS = 8
-#: Parts of one compound statement, which SQLite allows 500 of.
-_MAX_SEEKS = 400
-
 
 def fronts(groups: Sequence[Group]) -> list[list[FrontPoint]]:
-    """Return the Pareto front of what each group's runs have found, of the first few groups.
+    """Return the Pareto front of what each group's runs have found, in the order of the groups.
 
     Two statements: which complexities there are in the groups' contexts, and for each of them one
     seek for the fittest rule that an individual of the group has. That goes by indices; several
     experiments may share a context, whose evaluations know nothing of runs.
     """
-    groups = [group for group in groups[:MAX_FRONTS] if group.runs]
     in_context: dict[int, list[int]] = defaultdict(list)
     rows = (
         Evaluation.objects.filter(context__in={g.experiment.context_id for g in groups} - {None})
@@ -38,41 +32,59 @@ def fronts(groups: Sequence[Group]) -> list[list[FrontPoint]]:
     )
     for context_id, complexity in rows:
         in_context[context_id].append(complexity)
-    parts, values = [], []
-    for group in groups:
-        each = _MAX_SEEKS // len(groups)
-        for complexity in in_context[group.experiment.context_id][:each]:
-            part, own = _seek(group, complexity)
-            parts.append(part)
-            values += own
+    seeks = [
+        (number, context_id, complexity, group.experiment.task_parameters["n_trials"])
+        for number, group in enumerate(groups)
+        if group.runs
+        for context_id in [group.experiment.context_id]
+        for complexity in in_context[context_id]
+    ]
+    stretches = [
+        (number, *ends)
+        for number, group in enumerate(groups)
+        for ends in _stretches(run.pk for run in group.runs)
+    ]
     fittest: dict[int, list[tuple[int, float, int]]] = defaultdict(list)
-    if parts:
-        with connection.cursor() as cursor:
-            cursor.execute(" UNION ALL ".join(parts), values)
-            for place, complexity, score, rule_id in cursor.fetchall():
-                fittest[place].append((complexity, score, rule_id))
-    return [_non_dominated(fittest[group.place]) for group in groups]
+    if seeks:
+        for number, *row in _fittest(seeks, stretches):
+            fittest[number].append(tuple(row))
+    return [_non_dominated(fittest[number]) for number in range(len(groups))]
 
 
-def _seek(group: Group, complexity: int) -> tuple[str, list[Any]]:
+def _fittest(
+    seeks: Sequence[tuple[int, int, int, int]], stretches: Sequence[tuple[int, int, int]]
+) -> list[tuple[int, int, float, int]]:
+    """Return number of the group, complexity, fitness and rule of each seek that finds one."""
     name = connection.ops.quote_name
-    stretches = _stretches(run.pk for run in group.runs)
-    of_group = " OR ".join(["i.run_id BETWEEN %s AND %s"] * len(stretches))
-    part = f"""
-        SELECT * FROM (
-            SELECT {group.place:d} AS place, e.complexity, e.score, e.rule_id
-            FROM {name(Evaluation._meta.db_table)} e
-            WHERE e.context_id = %s AND e.complexity = %s AND e.score IS NOT NULL
-            AND e.n_trials_done >= %s AND EXISTS (
-                SELECT 1 FROM {name(Individual._meta.db_table)} i
-                WHERE i.rule_id = e.rule_id AND ({of_group})
-            )
-            ORDER BY e.score DESC LIMIT 1
-        ) AS fittest
+    statement = f"""
+        WITH seek (place, context_id, complexity, n_trials) AS (VALUES {_places(seeks)}),
+        stretch (place, first_run, last_run) AS (VALUES {_places(stretches)}),
+        found AS (
+            SELECT seek.place, (
+                SELECT e.id FROM {name(Evaluation._meta.db_table)} e
+                WHERE e.context_id = seek.context_id AND e.complexity = seek.complexity
+                AND e.score IS NOT NULL AND e.n_trials_done >= seek.n_trials
+                AND EXISTS (
+                    SELECT 1 FROM {name(Individual._meta.db_table)} i
+                    CROSS JOIN stretch
+                    WHERE stretch.place = seek.place AND i.rule_id = e.rule_id
+                    AND i.run_id BETWEEN stretch.first_run AND stretch.last_run
+                )
+                ORDER BY e.score DESC LIMIT 1
+            ) AS evaluation_id
+            FROM seek
+        )
+        SELECT found.place, e.complexity, e.score, e.rule_id FROM found
+        JOIN {name(Evaluation._meta.db_table)} e ON e.id = found.evaluation_id
     """  # noqa: S608
-    experiment = group.experiment
-    values = [experiment.context_id, complexity, experiment.task_parameters["n_trials"]]
-    return part, values + [end for stretch in stretches for end in stretch]
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [value for row in (*seeks, *stretches) for value in row])
+        return cursor.fetchall()
+
+
+def _places(rows: Sequence[tuple[int, ...]]) -> str:
+    row = f"({', '.join(['%s'] * len(rows[0]))})"
+    return ", ".join([row] * len(rows))
 
 
 def _stretches(numbers: Iterable[int]) -> list[tuple[int, int]]:

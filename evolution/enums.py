@@ -88,8 +88,23 @@ class Outcome(TextChoices):
         return self in {self.INVALID, self.NOT_FINITE, self.TIME_LIMIT, self.CRASH, self.ERROR}
 
 
+class Role(TextChoices):
+    """What an account may do; each is the name of a group. See :mod:`evolution.access`."""
+
+    VIEWER = "viewer", "viewer"
+    MEMBER = "member", "member"
+    OPERATOR = "operator", "operator"
+
+
+class Visibility(TextChoices):
+    """Who may read an experiment besides its owner and operators."""
+
+    LABORATORY = "laboratory", "everybody of the laboratory"
+    PRIVATE = "private", "only its owner"
+
+
 class Action(TextChoices):
-    """What a person, or the launch by a command, did to an experiment."""
+    """What a person, or the command line, did; read after the person's name."""
 
     LAUNCHED = "launched", "launched"
     PAUSED = "paused", "paused"
@@ -99,6 +114,32 @@ class Action(TextChoices):
     ARCHIVED = "archived", "archived"
     UNARCHIVED = "unarchived", "taken out of the archive"
     RETRIED = "retried", "asked to repeat failed evaluations"
+    LABELLED = "labelled", "changed tags and notes"
+    HIDDEN = "hidden", "made it private"
+    OPENED = "opened", "opened it to the laboratory"
+    DELETED = "deleted", "deleted"
+    LINK_MADE = "link made", "made a link"
+    LINK_REVOKED = "link revoked", "revoked a link"
+    EXPORTED = "exported", "downloaded"
+    SIMULATED = "simulated", "asked for a simulation"
+    NOTED = "noted", "named a rule"
+    SIGNED_IN = "signed in", "signed in"
+    SIGNED_OUT = "signed out", "signed out"
+    SIGN_IN_FAILED = "sign-in failed", "failed to sign in"
+    LOCKED_OUT = "locked out", "was locked out"
+    ACCOUNT_CREATED = "account created", "created an account"
+    ROLE_CHANGED = "role changed", "changed a role"
+    DEACTIVATED = "deactivated", "deactivated an account"
+    ACTIVATED = "activated", "activated an account"
+    PASSWORD_LINK = "password link", "made a link to set a password"
+    PASSWORD_SET = "password set", "set a password"
+    SESSIONS_ENDED = "sessions ended", "signed out everywhere"
+
+    @classmethod
+    def of_experiments(cls) -> list[Action]:
+        """Return what changes an experiment: its own page tells it to all its readers."""
+        members = list(cls)
+        return members[: members.index(cls.DELETED)]
 
 
 class ContextPurpose(TextChoices):
@@ -131,7 +172,8 @@ class ProbeKind(TextChoices):
     """What a person wants to know of a rule."""
 
     BEHAVIOUR = "behaviour", "behaviour in one trial"
-    VALIDATION = "validation", "fitness with seeds held out from evolution"
+    FIGURE = "figure", "simulation of a figure of the paper"
+    HELD_OUT = "held out", "held-out trials of a figure of the paper"
 
 
 class ProbeState(TextChoices):

@@ -31,14 +31,24 @@ def group_name(experiment_id: int) -> str:
     return f"experiment.{experiment_id}"
 
 
+def probe_group_name(probe_id: int) -> str:
+    """Return the channel-layer group of the pages that follow a simulation on demand."""
+    return f"probe.{probe_id}"
+
+
 def announce_generation(experiment_id: int, message: GenerationMessage) -> None:
     """Tell open pages that a run has completed a generation."""
-    _post(experiment_id, {"type": "experiment.generation", "data": message})
+    _post(group_name(experiment_id), {"type": "experiment.generation", "data": message})
 
 
 def announce_state(experiment_id: int, message: ExperimentMessage) -> None:
     """Tell open pages that an experiment or one of its runs has changed its state."""
-    _post(experiment_id, {"type": "experiment.state", "data": message})
+    _post(group_name(experiment_id), {"type": "experiment.state", "data": message})
+
+
+def announce_probe(probe_id: int) -> None:
+    """Tell open pages that a simulation on demand has come further."""
+    _post(probe_group_name(probe_id), {"type": "probe.changed"})
 
 
 class _Sender:
@@ -87,8 +97,8 @@ def _sender(process_id: int) -> _Sender:
     return _Sender()
 
 
-def _post(experiment_id: int, message: dict[str, Any]) -> None:
+def _post(group: str, message: dict[str, Any]) -> None:
     try:
-        _sender(os.getpid()).post(group_name(experiment_id), message)
+        _sender(os.getpid()).post(group, message)
     except Exception:
         logger.exception("An announcement failed")

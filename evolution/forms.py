@@ -15,7 +15,7 @@ from typing import Any
 from django import forms
 
 from evolution.cgp.parameters import EvolutionParameters
-from evolution.enums import ExperimentState
+from evolution.enums import ExperimentState, Visibility
 from evolution.listing import ORDERS, Filters
 from evolution.models.experiment import MAX_RUNS
 from simulations.parameters import ParameterDescription, ParameterError, Parameters
@@ -295,6 +295,13 @@ class ExperimentForm(forms.Form):
         max_value=MAX_SEED,
         help_text="The same seed gives the same history, run by run.",
     )
+    visibility = forms.TypedChoiceField(
+        label="Who may read it",
+        choices=[(choice.value, choice.label) for choice in Visibility],
+        coerce=Visibility,
+        empty_value=Visibility.LABORATORY,
+        required=False,
+    )
     submission_token = forms.UUIDField(widget=forms.HiddenInput)
 
     def __init__(
@@ -320,6 +327,7 @@ class ExperimentForm(forms.Form):
             "name": f"{learning_task.title}, {preset.label}",
             "n_runs": preset.n_runs,
             "seed": preset.seed,
+            "visibility": Visibility.LABORATORY,
             "submission_token": uuid.uuid4(),
             **_prefixed(_TASK, preset.task_parameters.to_mapping()),
             **_prefixed(
@@ -335,7 +343,7 @@ class ExperimentForm(forms.Form):
     @property
     def general_fields(self) -> list[forms.BoundField]:
         """Fields that every experiment has."""
-        return [self[name] for name in ("name", "n_runs", "seed")]
+        return [self[name] for name in ("name", "n_runs", "seed", "visibility")]
 
     @property
     def task_groups(self) -> list[FieldGroup]:
@@ -396,6 +404,7 @@ class ExperimentForm(forms.Form):
             "name": f"{original.name} (copy)"[:200],
             "n_runs": original.n_runs,
             "seed": original.seed,
+            "visibility": original.visibility,
         }
         stored = {_TASK: original.task_parameters, _EVOLUTION: original.evolution_parameters}
         for prefix, parameters_type in self._sets.items():

@@ -32,7 +32,8 @@ class FrontPoint:
 def fittest_by_complexity(context_id: int, n_trials: int) -> list[tuple[int, int, float, str]]:
     """Return (rule, complexity, score, fingerprint) of the fittest rules of each complexity.
 
-    Only rules that were evaluated in at least ``n_trials`` trials of the context count.
+    Only rules that the laboratory knows, and that were evaluated in at least ``n_trials`` trials
+    of the context, count.
 
     Two statements: which complexities there are, and one seek in the index for each.
     """
@@ -47,9 +48,14 @@ def fittest_by_complexity(context_id: int, n_trials: int) -> list[tuple[int, int
     name = connection.ops.quote_name
     part = f"""
         SELECT * FROM (
-            SELECT rule_id, complexity, score FROM {name(Evaluation._meta.db_table)}
-            WHERE context_id = %s AND complexity = %s AND score IS NOT NULL
-            AND n_trials_done >= %s ORDER BY score DESC LIMIT %s
+            SELECT e.rule_id, e.complexity, e.score
+            FROM {name(Evaluation._meta.db_table)} e
+            WHERE e.context_id = %s AND e.complexity = %s AND e.score IS NOT NULL
+            AND e.n_trials_done >= %s AND EXISTS (
+                SELECT 1 FROM {name(Rule._meta.db_table)} known
+                WHERE known.id = e.rule_id AND known.shared_at IS NOT NULL
+            )
+            ORDER BY e.score DESC LIMIT %s
         ) AS fittest
     """  # noqa: S608
     statement = f"""

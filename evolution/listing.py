@@ -15,6 +15,8 @@ from evolution.models import Experiment, Generation, Run
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from evolution.models.experiment import ExperimentQuerySet
+
 #: Orders that people can choose, with the name that they see.
 ORDERS = {
     "": "newest first",
@@ -36,8 +38,8 @@ class Filters(TypedDict, total=False):
     sort: str
 
 
-def experiments_for_list(filters: Filters) -> QuerySet[Experiment]:
-    """Return the experiments that fit, in order, with what a list shows, in one statement.
+def experiments_for_list(filters: Filters, visible: ExperimentQuerySet) -> QuerySet[Experiment]:
+    """Return the visible experiments that fit, in order, with what a list shows, in one statement.
 
     Each has ``best_run_id`` with its ``best_fitness``, ``best_rule_id`` and ``best_generation``
     (how far it has come), and for its progress ``n_runs_finished`` and ``n_generations_of_others``
@@ -47,7 +49,7 @@ def experiments_for_list(filters: Filters) -> QuerySet[Experiment]:
         *selectors.BEST_FIRST
     )
     is_finished = Q(runs__state=ExperimentState.FINISHED)
-    found = Experiment.objects.select_related("owner").annotate(
+    found = visible.select_related("owner").annotate(
         best_run_id=Subquery(best.values("pk")[:1]),
         best_fitness=Subquery(best.values("champion_fitness")[:1]),
         best_rule_id=Subquery(best.values("champion__rule")[:1]),
@@ -114,7 +116,7 @@ def champion_steps(run_ids: Iterable[int]) -> dict[int, list[tuple[int, float]]]
     return steps
 
 
-def owner_names() -> list[str]:
-    """Return the names of all who have experiments."""
-    owners = get_user_model().objects.filter(experiments__isnull=False)
+def owner_names(visible: ExperimentQuerySet) -> list[str]:
+    """Return the names of all who have visible experiments."""
+    owners = get_user_model().objects.filter(experiments__in=visible)
     return list(owners.order_by("username").values_list("username", flat=True).distinct())

@@ -263,6 +263,15 @@ def drawn_value(fitness: float, *, is_log: bool) -> float:
     return -fitness if fitness < 0.0 else math.nan
 
 
+def error_label(fitness_label: str) -> str | None:
+    """Return "error (mV)" for "minus the error (mV)", None where fitness is no minus an error.
+
+    Errors fall by orders of magnitude, so people look at them on a logarithmic axis.
+    """
+    error = fitness_label.removeprefix("minus the ")
+    return None if error == fitness_label else error
+
+
 def band_columns(band: Band, *, is_log: bool) -> dict[str, list]:
     """Return the corners of median and quartiles; ``q1``, ``q2`` and ``q3`` are fitness values.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nest_build.rules import parse
+from simulations.stdp_window import pair_window
 
 if TYPE_CHECKING:
     from evolution.models import Rule
@@ -59,12 +60,16 @@ def _window(rule: Rule) -> dict[str, Any]:
     before = np.linspace(-80.0, -0.5, _N_POINTS)
     after = -before[::-1]
     x = [*before, None, *after]
+    changes = pair_window(
+        (texts["depress"], texts["facilitate"]),
+        WEIGHTS,
+        np.concatenate([before, after]),
+        tau_ms=TAU_MS,
+    )
     series = []
     extremes: list[float] = []
-    for w in WEIGHTS:
-        depressed = -_evaluate(texts["depress"], rule, w=w, E=np.exp(before / TAU_MS))
-        facilitated = _evaluate(texts["facilitate"], rule, w=w, E=np.exp(-after / TAU_MS))
-        y = [*_finite(depressed), None, *_finite(facilitated)]
+    for w, change in zip(WEIGHTS, changes, strict=True):
+        y = [*_finite(change[:_N_POINTS]), None, *_finite(change[_N_POINTS:])]
         extremes += [value for value in y if value is not None]
         series.append({"name": f"w = {w:g}", "x": _rounded(x), "y": y})
     return {

@@ -106,8 +106,8 @@ def last_generation(run: Run) -> int:
 
 
 def _elapsed_s(experiment: Experiment, runs: Sequence[Run]) -> float | None:
-    """Return how long an experiment has been going on without its rests, in s."""
-    if experiment.started_at is None:
+    """Return how long an experiment has been going on without its rests, in s; None: unknown."""
+    if experiment.started_at is None or experiment.state == ExperimentState.PUBLISHED:
         return None
     end = experiment.finished_at or timezone.now()
     if experiment.state == ExperimentState.PAUSED:
@@ -201,7 +201,8 @@ def improvements(experiment: Experiment) -> QuerySet[Generation]:
 
 def log_of(experiment: Experiment) -> list[LogEntry]:
     """Return what people did to an experiment lately, newest first."""
-    return list(experiment.log.select_related("user").order_by("-pk")[:MAX_LOG_ENTRIES])
+    entries = experiment.log.of_experiments().select_related("user")
+    return list(entries.order_by("-pk")[:MAX_LOG_ENTRIES])
 
 
 def baseline_evaluations(experiment: Experiment, keys: Iterable[str]) -> dict[str, Evaluation]:

@@ -3,17 +3,21 @@
 from django.urls import path
 
 from evolution.views import (
+    activity,
     comparison,
     control,
     experiment,
     experiments,
+    figures,
     held_out,
     individuals,
     lab,
     launch,
+    people,
     probes,
     rules,
     runs,
+    sharing,
 )
 
 app_name = "evolution"
@@ -54,6 +58,13 @@ urlpatterns = [
         individuals.page,
         name="individual",
     ),
+    path("experiments/<int:pk>/sharing/", sharing.page, name="sharing"),
+    path("experiments/<int:pk>/sharing/visibility/", sharing.visibility, name="visibility"),
+    path("experiments/<int:pk>/sharing/links/", sharing.create, name="create-link"),
+    path(
+        "experiments/<int:pk>/sharing/links/<int:link>/revoke/", sharing.revoke, name="revoke-link"
+    ),
+    path("shared/<str:secret>/", sharing.open_link, name="shared"),
     path("compare/", comparison.page, name="compare"),
     path("compare/<slug:name>.json", comparison.figure, name="compare-figure"),
     path("rules/", rules.rule_list, name="rules"),
@@ -79,6 +90,17 @@ urlpatterns = [
     path("validations/<int:pk>/cancel/", held_out.cancel, name="cancel-validation"),
     path("simulations/<int:pk>/", probes.part, name="probe"),
     path("simulations/<int:pk>/panels/<int:index>.json", probes.panel, name="probe-panel"),
+    path("figures/", figures.index, name="figures"),
+    path("figures/<slug:name>/", figures.page, name="figure"),
+    path("figures/<slug:name>/progress/", figures.progress, name="figure-progress"),
+    path("figures/<slug:name>/simulate/", figures.simulate, name="figure-simulate"),
+    path("figures/<slug:name>/panels/<slug:key>.json", figures.panel, name="figure-panel"),
     path("lab/", lab.page, name="lab"),
     path("lab/check/", lab.check, name="lab-check"),
+    path("people/", people.page, name="people"),
+    path("people/<int:pk>/role/", people.role, name="account-role"),
+    path("people/<int:pk>/active/", people.active, name="account-active"),
+    path("people/<int:pk>/password-link/", people.password_link, name="password-link"),
+    path("activity/", activity.page, name="activity"),
+    path("activity.csv", activity.table, name="activity-csv"),
 ]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from evolution.models import EvaluationContext, Experiment, Rule
+    from evolution.models.experiment import ExperimentQuerySet
+    from evolution.models.validation import ValidationQuerySet
     from simulations.learning_tasks import LearningTask
 
 _HELD_OUT = (ContextPurpose.VALIDATION, ContextPurpose.PUBLISHED)
@@ -96,14 +98,19 @@ class HeldOut:
 
 
 class ValidatedRules:
-    """The validations of many rules, in any form of each. One statement reads them all."""
+    """The validations of many rules, in any form of each. One statement reads them all.
 
-    def __init__(self, rules: Iterable[Rule], learning_task: LearningTask) -> None:
+    Counted are those that the laboratory knows, and those of the ``visible`` experiments.
+    """
+
+    def __init__(
+        self, rules: Iterable[Rule], learning_task: LearningTask, visible: ExperimentQuerySet
+    ) -> None:
+        rules = list(rules)
         self._learning_task = learning_task
         self._found: dict[str, list[Evaluation]] = {}
-        fingerprints = {rule.fingerprint for rule in rules}
-        if fingerprints:
-            for item in _evaluations([learning_task], Q(rule__fingerprint__in=fingerprints)):
+        if rules:
+            for item in _evaluations([learning_task], _forms_of(rules), visible):
                 self._found.setdefault(item.rule.fingerprint, []).append(item)
 
     def of(
@@ -132,7 +139,10 @@ class ValidatedRules:
 
 
 def of_rule(
-    rule: Rule, learning_tasks: Iterable[LearningTask], training: Iterable[Evaluation]
+    rule: Rule,
+    learning_tasks: Iterable[LearningTask],
+    training: Iterable[Evaluation],
+    visible: ExperimentQuerySet,
 ) -> list[HeldOut]:
     """Return all validations of a rule with those of the rules of the literature beside them.
 
@@ -144,6 +154,8 @@ def of_rule(
         Which the rule fits.
     training : iterable of Evaluation
         What is known of the rule in trials of experiments, with their contexts, the latest first.
+    visible : queryset of Experiment
+        Whose validations count, besides those that the laboratory knows.
     """
     tasks = {task.name: task for task in learning_tasks}
     names = {
@@ -153,7 +165,7 @@ def of_rule(
     }
     keys = {key for _, key in names}
     evaluations = list(
-        _evaluations(tasks.values(), Q(rule__fingerprint=rule.fingerprint) | Q(rule__key__in=keys))
+        _evaluations(tasks.values(), _forms_of([rule]) | Q(rule__key__in=keys), visible)
     )
     own: dict[int, Evaluation] = {}
     for item in evaluations:
@@ -219,10 +231,10 @@ def preset_label(learning_task: LearningTask, context: EvaluationContext) -> str
     return "changed parameters"
 
 
-def unfinished_validations(**about: Any) -> list[Validation]:
-    """Return what workers have not answered yet, or could not, the latest first."""
-    states = (ValidationState.OPEN, ValidationState.FAILED)
-    found = Validation.objects.filter(**about, state__in=states)
+def unfinished_validations(validations: ValidationQuerySet) -> list[Validation]:
+    """Return what workers have not answered yet of some validations, or could not, the latest
+    first."""
+    found = validations.filter(state__in=(ValidationState.OPEN, ValidationState.FAILED))
     return list(found.select_related("owner").with_progress().order_by("-pk")[:5])
 
 
@@ -242,7 +254,7 @@ class ChampionRow:
     validated: Validated | None = None
 
 
-def champion_rows(experiment: Experiment) -> list[ChampionRow]:
+def champion_rows(experiment: Experiment, visible: ExperimentQuerySet) -> list[ChampionRow]:
     """Return the champions of an experiment with their validations, the fittest first.
 
     Two statements.
@@ -267,7 +279,7 @@ def champion_rows(experiment: Experiment) -> list[ChampionRow]:
             known = champion.evaluation.trials if champion.evaluation else ()
             trials[rule.fingerprint] = known[:n_trials]
         rows[rule.fingerprint].runs.append(champion.run.number)
-    found = ValidatedRules([row.rule for row in rows.values()], experiment.learning_task)
+    found = ValidatedRules([row.rule for row in rows.values()], experiment.learning_task, visible)
     for fingerprint, row in rows.items():
         row.validated = found.of(
             row.rule,
@@ -289,10 +301,24 @@ def latest_robustness(rule: Rule) -> Validation | None:
     )
 
 
-def _evaluations(learning_tasks: Iterable[LearningTask], condition: Q) -> Iterable[Evaluation]:
+def _forms_of(rules: Sequence[Rule]) -> Q:
+    """Return the condition that an evaluation is of one of some rules, or of another form of one
+    that the laboratory knows."""
+    return Q(rule__in=[rule.pk for rule in rules]) | Q(
+        rule__fingerprint__in={rule.fingerprint for rule in rules},
+        rule__shared_at__isnull=False,
+    )
+
+
+def _evaluations(
+    learning_tasks: Iterable[LearningTask], condition: Q, visible: ExperimentQuerySet
+) -> Iterable[Evaluation]:
+    asked = Validation.objects.filter(experiment__in=visible.order_by())
+    may_see = Q(context__shared_at__isnull=False) | Q(context__in=asked.values("context"))
     return (
         Evaluation.objects.filter(
             condition,
+            may_see,
             context__purpose__in=_HELD_OUT,
             context__learning_task_name__in=[task.name for task in learning_tasks],
             rule__signature__in={signature_text(task.signature) for task in learning_tasks},

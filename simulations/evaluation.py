@@ -56,12 +56,12 @@ def evaluate_rules(
 ) -> list[Evaluation]:
     """Simulate ``rules`` in every trial and return what became of each, in order.
 
+    See :func:`evaluate_by_trial` for the parameters that are not described here.
+
     Parameters
     ----------
     progress : callable, optional
         Called with (trials done, trials in all) after each trial.
-
-    See :func:`evaluate_by_trial` for the others.
     """
     trials = range(parameters.n_trials) if trials is None else trials
     evaluations: list[Evaluation] = []

@@ -7,21 +7,35 @@ from pathlib import Path
 
 import pytest
 
+from e2l_site.variables import VARIABLES
+
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
 
-def test_every_environment_variable_is_in_the_readme() -> None:
+def test_the_environment_variables_that_are_read_are_described() -> None:
     sources = [*ROOT.glob("e2l_site/*.py"), *ROOT.glob("evolution/**/*.py")]
     sources += [*ROOT.glob("simulations/**/*.py"), *ROOT.glob("nest_build/**/*.py")]
-    names = {
+    sources += [ROOT / "tests" / "system_packages.py"]
+    read = {
         name
-        for source in [*sources, ROOT / "tests" / "system_packages.py"]
-        for name in re.findall(r"\"(E2L_[A-Z_]+)\"", source.read_text(encoding="utf-8"))
+        for source in sources
+        if source.name != "variables.py"
+        for name in re.findall(
+            r"\"(E2L_[A-Z_]+|DATABASE_URL|REDIS_URL|CXX)\"", source.read_text(encoding="utf-8")
+        )
     }
-    assert len(names) > 5
-    assert {name for name in names if f"`{name}`" not in README} == set()
+    assert len(read) > 10
+    assert read == {variable.name for variable in VARIABLES}
+
+
+def test_the_readme_describes_environment_variables_as_they_are_declared() -> None:
+    table = README.partition("## Settings")[2].partition("##")[0]
+    # Links are the README's own.
+    table = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", table)
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \|$", table, re.MULTILINE)
+    assert rows == [(each.name, each.default, each.meaning) for each in VARIABLES]
 
 
 def test_every_command_of_the_makefile_is_in_the_readme() -> None:

@@ -83,7 +83,15 @@ class EvolutionParameters(Parameters):
         advanced=True,
     )
     mutation_rate: float = quantity(
-        0.045, "Probability that a gene mutates.", gt=0.0, le=1.0, group="Selection"
+        0.045, "Share of the genes that mutate.", gt=0.0, le=1.0, group="Selection"
+    )
+    mutation_count: Literal["binomial", "fixed"] = quantity(
+        "binomial",
+        "How many genes mutate: binomial, each gene by itself with the mutation rate as its "
+        "probability; or fixed, in each genome the same number of genes that can change, which is "
+        "the mutation rate times the number of all genes, rounded down, and at least one.",
+        group="Selection",
+        advanced=True,
     )
     n_columns: int = quantity(
         12, "Columns of the grid of nodes in a genome.", ge=1, le=200, group="Genome"

@@ -30,8 +30,12 @@ class Genome(cgp.Genome):
     gene after each mutation, which takes longer than everything else in breeding.
     """
 
-    def __init__(self, **shape: Any) -> None:
+    def __init__(self, *, mutation_count: str, **shape: Any) -> None:
         super().__init__(**shape)
+        self._n_mutations_are_fixed = mutation_count == "fixed"
+        self._can_mutate = [
+            gene for gene, values in enumerate(self._permissible_values) if np.size(values) > 1
+        ]
         self._has_parameters = any(node._parameter_names for node in self._primitives)
         #: Step sizes of the last local search by the name of the parameter.
         self.step_sizes: dict[str, float] = {}
@@ -42,6 +46,16 @@ class Genome(cgp.Genome):
         new._parameter_names_to_values = dict(self._parameter_names_to_values)
         new.step_sizes = dict(self.step_sizes)
         return new
+
+    def _select_gene_indices_for_mutation(
+        self, mutation_rate: float, rng: np.random.RandomState
+    ) -> np.ndarray:
+        if not self._n_mutations_are_fixed:
+            return super()._select_gene_indices_for_mutation(mutation_rate, rng)
+        # As hal-cgp counted when the paper was written: genes without alternatives count for the
+        # number, but are never drawn.
+        n_mutations = max(1, int(mutation_rate * len(self._dna)))
+        return rng.permutation(self._can_mutate)[:n_mutations]
 
     def _validate_dna(self, dna: list[int]) -> None:
         """Genes come from hal-cgp's own operators or from a state, which has them from there."""
@@ -143,6 +157,7 @@ def prototype(parameters: EvolutionParameters, n_inputs: int) -> Genome:
         parameters.n_rows,
         parameters.levels_back,
         node_types(parameters),
+        parameters.mutation_count,
     )
 
 
@@ -153,8 +168,10 @@ def _prototype(
     n_rows: int,
     levels_back: int | None,
     primitives: tuple[type, ...],
+    mutation_count: str,
 ) -> Genome:
     return Genome(
+        mutation_count=mutation_count,
         n_inputs=n_inputs,
         n_outputs=1,
         n_columns=n_columns,

@@ -44,7 +44,7 @@ def fronts_figure(
     )
     plot.name = "fronts"
     legend, marks = {}, []
-    for group, front in zip(groups, drawn, strict=False):
+    for group, front in zip(groups, drawn, strict=True):
         if not front:
             continue
         source = source_of(

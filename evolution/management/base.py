@@ -70,11 +70,21 @@ class LearningTaskCommand(BaseCommand):
 
     def console(self) -> Console:
         """Return the terminal for progress: standard error, so that output can be piped."""
-        return Console(file=sys.stderr)
+        return stderr_console()
 
     def print_json(self, value: Mapping[str, Any]) -> None:
         """Print the one JSON object that ``--json`` promises."""
-        self.stdout.write(json.dumps(value, allow_nan=False, ensure_ascii=False))
+        print_json(self.stdout, value)
+
+
+def stderr_console() -> Console:
+    """Return the terminal for progress: standard error, so that output can be piped."""
+    return Console(file=sys.stderr)
+
+
+def print_json(stdout: Any, value: Mapping[str, Any]) -> None:
+    """Print the one JSON object that ``--json`` promises."""
+    stdout.write(json.dumps(value, allow_nan=False, ensure_ascii=False))
 
 
 def chosen_task(options: Mapping[str, Any]) -> tuple[LearningTask, Preset]:

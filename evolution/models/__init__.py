@@ -1,8 +1,9 @@
 """The records of evolution. The database is the truth; everything else is a hint."""
 
 from evolution.models.evaluation import Demand, Evaluation, EvaluationContext
-from evolution.models.experiment import Experiment, LogEntry, Run
+from evolution.models.experiment import Experiment, Run
 from evolution.models.generation import Generation, Individual
+from evolution.models.people import LogEntry, ShareLink
 from evolution.models.probe import Probe, RuleNote
 from evolution.models.rule import Rule
 from evolution.models.validation import Validation
@@ -20,6 +21,7 @@ __all__ = [
     "Rule",
     "RuleNote",
     "Run",
+    "ShareLink",
     "Validation",
     "Worker",
 ]

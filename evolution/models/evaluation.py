@@ -7,6 +7,7 @@ from datetime import timedelta
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from evolution.enums import ContextPurpose, EvaluationState, ExperimentState
 
@@ -27,6 +28,11 @@ class EvaluationContext(models.Model):
         choices=ContextPurpose,
         default=ContextPurpose.EVOLUTION,
         help_text="Contexts of other purposes have seeds that no experiment uses.",
+    )
+    shared_at = models.DateTimeField(
+        null=True,
+        default=timezone.now,
+        help_text="When the laboratory came to know it; null while only private experiments do.",
     )
 
     def __str__(self) -> str:

@@ -9,7 +9,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.urls import reverse
 
-from evolution.enums import Action, ExperimentState, StopReason
+from evolution.enums import ExperimentState, StopReason, Visibility
 from evolution.models.fields import WordsField
 
 if TYPE_CHECKING:
@@ -56,6 +56,12 @@ class Experiment(models.Model):
         null=True,
         blank=True,
         related_name="experiments",
+    )
+    visibility = models.CharField(
+        max_length=20,
+        choices=Visibility,
+        default=Visibility.LABORATORY,
+        help_text="Who may read it.",
     )
     learning_task_name = models.CharField(max_length=60)
     preset = models.CharField(max_length=60, blank=True)
@@ -129,28 +135,6 @@ class Experiment(models.Model):
         from evolution.cgp.parameters import EvolutionParameters
 
         return EvolutionParameters.from_mapping(self.evolution_parameters)
-
-
-class LogEntry(models.Model):
-    """What somebody did to an experiment."""
-
-    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="log")
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        on_delete=models.SET_NULL,
-        null=True,
-        related_name="+",
-        help_text="Null for the command line.",
-    )
-    action = models.CharField(max_length=20, choices=Action)
-    detail = models.CharField(max_length=200, blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        ordering = ["experiment", "-pk"]
-
-    def __str__(self) -> str:
-        return f"{self.experiment} {self.get_action_display()}"
 
 
 class RunQuerySet(models.QuerySet["Run"]):

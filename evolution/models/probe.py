@@ -46,6 +46,9 @@ class Probe(models.Model):
     preset = models.CharField(max_length=60)
     task_parameters = models.JSONField()
     seed = models.PositiveBigIntegerField()
+    figure = models.JSONField(
+        null=True, help_text="Of figures of the paper: the figure, and the rules that are tried."
+    )
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="probes"
     )

@@ -7,9 +7,18 @@ from typing import TYPE_CHECKING
 
 from django.db import models
 from django.urls import reverse
+from django.utils import timezone
 
 if TYPE_CHECKING:
     from nest_build.rules import PlasticityRule, RuleSignature
+
+
+class RuleQuerySet(models.QuerySet["Rule"]):
+    """Phrases for choosing rules."""
+
+    def shared(self) -> RuleQuerySet:
+        """Rules that the laboratory knows: what the catalogue shows."""
+        return self.filter(shared_at__isnull=False)
 
 
 class Rule(models.Model):
@@ -33,12 +42,21 @@ class Rule(models.Model):
     expressions = models.JSONField(help_text="Canonical expression of each branch.")
     complexity = models.PositiveIntegerField()
     created_at = models.DateTimeField(auto_now_add=True)
+    shared_at = models.DateTimeField(
+        null=True,
+        default=timezone.now,
+        help_text="When the laboratory came to know it; null while only private experiments do.",
+    )
+
+    objects = RuleQuerySet.as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["signature", "key"], name="rule_key_unique")]
         # With the signature in them, SQLite prefers these to the index of the constraint.
         indexes = [
-            models.Index(fields=["fingerprint", "signature", "complexity"], name="rule_class"),
+            models.Index(
+                fields=["fingerprint", "signature", "complexity", "shared_at"], name="rule_class"
+            ),
             models.Index(fields=["family", "signature", "complexity"], name="rule_family"),
             models.Index(fields=["signature", "complexity"], name="rule_complexity"),
         ]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Case, F, Q, Sum, When
 from django.db.models.functions import Least, Now
 
 from evolution.enums import ValidationKind, ValidationState
+
+if TYPE_CHECKING:
+    from evolution.models.experiment import ExperimentQuerySet
 
 
 class ValidationQuerySet(models.QuerySet["Validation"]):
@@ -16,6 +21,13 @@ class ValidationQuerySet(models.QuerySet["Validation"]):
     def open(self) -> ValidationQuerySet:
         """Validations that lack values."""
         return self.filter(state=ValidationState.OPEN)
+
+    def about(self, experiments: ExperimentQuerySet) -> ValidationQuerySet:
+        """Validations about nothing but what these experiments and the laboratory know."""
+        return self.filter(
+            Q(experiment__in=experiments)
+            | Q(experiment__isnull=True, context__shared_at__isnull=False)
+        )
 
     def with_progress(self) -> ValidationQuerySet:
         """Add how many trials are wanted and how many of them are known, of open ones."""

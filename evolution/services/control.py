@@ -21,11 +21,10 @@ from evolution.models import (
     Experiment,
     Generation,
     Individual,
-    LogEntry,
     Run,
 )
 from evolution.models.experiment import MAX_RUNS
-from evolution.services import endings
+from evolution.services import audit, endings
 from evolution.services.couriers import CeleryCourier
 from evolution.services.evaluations import published_digest
 from simulations.learning_tasks import Reason
@@ -258,7 +257,7 @@ def unarchive_experiment(experiment: Experiment, *, by: User | None = None) -> N
     _set_archived(experiment, by, Action.UNARCHIVED)
 
 
-def delete_experiment(experiment: Experiment) -> None:
+def delete_experiment(experiment: Experiment, *, by: User | None = None) -> None:
     """Delete an experiment with its whole history; rules and evaluations stay, they are shared.
 
     Raises
@@ -278,6 +277,7 @@ def delete_experiment(experiment: Experiment) -> None:
         # In this order nothing is left to cascade: a million rows go in two statements.
         Generation.objects.filter(run__in=runs).delete()
         Individual.objects.filter(run__in=runs).delete()
+        audit.record(Action.DELETED, by=by, experiment=experiment)
         EvaluationContext.objects.filter(digest=published_digest(experiment)).delete()
         Experiment.objects.filter(pk=experiment.pk).delete()
 
@@ -329,7 +329,7 @@ def conflict(experiment: Experiment, participle: str) -> StateConflict:
         experiment.refresh_from_db()
     except Experiment.DoesNotExist:
         return StateConflict(f"The experiment “{experiment.name}” has been deleted.")
-    last = experiment.log.select_related("user").first()
+    last = experiment.log.of_experiments().select_related("user").first()
     who = f" It was {last.get_action_display()} last, by {last.user}." if last and last.user else ""
     return StateConflict(
         f"The experiment “{experiment.name}” cannot be {participle}: "
@@ -339,7 +339,7 @@ def conflict(experiment: Experiment, participle: str) -> StateConflict:
 
 def announce(experiment: Experiment, action: Action, *, by: User | None, detail: str = "") -> None:
     """Write down who did what, and tell open pages once the transaction is committed."""
-    LogEntry.objects.create(experiment=experiment, user=by, action=action, detail=detail)
+    audit.record(action, by=by, experiment=experiment, detail=detail)
     endings.announce_state_on_commit(experiment.pk)
 
 

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from django.db.models import FilteredRelation, Q
+from django.utils import timezone
 
 from evolution.enums import ContextPurpose
 from evolution.models import Evaluation, EvaluationContext, Rule
@@ -68,8 +69,16 @@ def get_or_create_context(
     parameters: TaskParameters,
     seed: int,
     purpose: ContextPurpose = ContextPurpose.EVOLUTION,
+    *,
+    is_shared: bool = True,
 ) -> EvaluationContext:
-    """Return the context of evaluations with these parameters and trial seeds."""
+    """Return the context of evaluations with these parameters and trial seeds.
+
+    Parameters
+    ----------
+    is_shared : bool
+        Whether the laboratory may know that these trials were used.
+    """
     parts = [learning_task.name, parameters.trial_digest(), seed, engine_version()]
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     context, _ = EvaluationContext.objects.get_or_create(
@@ -80,8 +89,12 @@ def get_or_create_context(
             "seed": seed,
             "engine_version": engine_version(),
             "purpose": purpose,
+            "shared_at": timezone.now() if is_shared else None,
         },
     )
+    if is_shared and context.shared_at is None:
+        context.shared_at = timezone.now()
+        context.save(update_fields=["shared_at"])
     return context
 
 
@@ -91,11 +104,16 @@ def published_digest(experiment: Experiment) -> str:
 
 
 def find_rules(
-    signature: RuleSignature, keys: Iterable[str], context: EvaluationContext
+    signature: RuleSignature,
+    keys: Iterable[str],
+    context: EvaluationContext,
+    *,
+    is_shared: bool = True,
 ) -> dict[str, tuple[int, Evaluation | None]]:
     """Return by key the ids of rules that have a record, and what is known of them in a context.
 
-    One statement.
+    One statement, and another one where rules that only private experiments had found become
+    known to the laboratory.
     """
     rows = (
         Rule.objects.filter(signature=signature_text(signature), key__in=set(keys))
@@ -103,6 +121,7 @@ def find_rules(
         .values_list(
             "key",
             "pk",
+            "shared_at",
             "known__pk",
             "known__trials",
             "known__n_trials_done",
@@ -114,7 +133,12 @@ def find_rules(
         )
     )
     found: dict[str, tuple[int, Evaluation | None]] = {}
-    for key, rule_id, pk, trials, n_done, worst, state, attempts, reason, seconds in rows:
+    private = []
+    for (
+        key, rule_id, shared_at, pk, trials, n_done, worst, state, attempts, reason, seconds
+    ) in rows:  # fmt: skip
+        if shared_at is None:
+            private.append(rule_id)
         evaluation = None
         if pk is not None:
             evaluation = Evaluation(
@@ -130,13 +154,22 @@ def find_rules(
                 seconds=seconds,
             )
         found[key] = (rule_id, evaluation)
+    if private and is_shared:
+        _share(private)
     return found
+
+
+def _share(rule_ids: Iterable[int]) -> None:
+    hidden = Rule.objects.filter(pk__in=list(rule_ids), shared_at__isnull=True)
+    hidden.update(shared_at=timezone.now())
 
 
 def get_or_create_rules(
     signature: RuleSignature,
     rules: Iterable[PlasticityRule],
     known: Mapping[str, int] | None = None,
+    *,
+    is_shared: bool = True,
 ) -> dict[str, int]:
     """Return the ids of the records of canonical rules by key.
 
@@ -144,12 +177,20 @@ def get_or_create_rules(
     ----------
     known : mapping of str to int, optional
         Ids by key that are known already; looked up by default.
+    is_shared : bool
+        Whether the laboratory may know that these rules were found.
     """
     by_key = {rule.key: rule for rule in rules}
     text = signature_text(signature)
     if known is None:
-        known = dict(Rule.objects.filter(signature=text, key__in=by_key).values_list("key", "pk"))
+        rows = Rule.objects.filter(signature=text, key__in=by_key)
+        found = list(rows.values_list("key", "pk", "shared_at"))
+        known = {key: pk for key, pk, _ in found}
+        private = [pk for _, pk, shared_at in found if shared_at is None]
+        if private and is_shared:
+            _share(private)
     ids = {key: known[key] for key in by_key.keys() & known.keys()}
+    now = timezone.now()
     # Sorted, so that two runs which add the same rules wait for each other instead of both.
     missing = [
         Rule(
@@ -159,6 +200,7 @@ def get_or_create_rules(
             family=by_key[key].family,
             expressions=list(by_key[key].texts),
             complexity=by_key[key].complexity,
+            shared_at=now if is_shared else None,
         )
         for key in sorted(by_key.keys() - ids.keys())
     ]
@@ -168,7 +210,7 @@ def get_or_create_rules(
             missing,
             update_conflicts=True,
             unique_fields=["signature", "key"],
-            update_fields=["key"],
+            update_fields=["key", "shared_at"] if is_shared else ["key"],
         )
         ids.update((record.key, record.pk) for record in missing)
     return ids

@@ -14,10 +14,10 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from evolution.enums import Action, ExperimentState
+from evolution.enums import Action, ExperimentState, Visibility
 from evolution.errors import InvalidExperiment
 from evolution.models import Experiment, Run
-from evolution.services import held_out
+from evolution.services import audit, held_out
 from evolution.services.control import announce, conflict, wake_on_commit
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def create_experiment(
     seed: int,
     n_runs: int,
     submission_token: UUID | None = None,
+    visibility: Visibility = Visibility.LABORATORY,
 ) -> tuple[Experiment, bool]:
     """Create an experiment and its runs, ready to be launched.
 
@@ -68,6 +69,8 @@ def create_experiment(
     n_runs : int
     submission_token : UUID, optional
         The same token a second time gives the first experiment: a form was sent twice.
+    visibility : Visibility
+        Who may read it besides its owner.
 
     Returns
     -------
@@ -94,6 +97,7 @@ def create_experiment(
         seed=seed,
         n_runs=n_runs,
         submission_token=submission_token,
+        visibility=visibility,
         provenance=provenance(),
     )
     try:
@@ -182,14 +186,19 @@ def clone_experiment(
         evolution_parameters=experiment.get_evolution_parameters().with_changes(other_changes),
         seed=experiment.seed if seed is None else seed,
         n_runs=experiment.n_runs if n_runs is None else n_runs,
+        visibility=Visibility(experiment.visibility),
     )
     return clone
 
 
-def label_experiment(experiment: Experiment, *, tags: Sequence[str], notes: str) -> None:
+def label_experiment(
+    experiment: Experiment, *, tags: Sequence[str], notes: str, by: User | None
+) -> None:
     """Change the tags and the notes of an experiment, in whatever state it is."""
     experiment.tags, experiment.notes = list(tags), notes
-    experiment.save(update_fields=["tags", "notes"])
+    with transaction.atomic():
+        experiment.save(update_fields=["tags", "notes"])
+        audit.record(Action.LABELLED, by=by, experiment=experiment)
 
 
 def estimate_duration(

@@ -323,6 +323,7 @@ class RunInHand:
             self._signature,
             rules.values(),
             known={key: rule_id for key, (rule_id, _) in self._known.items()},
+            is_shared=self._setup.is_shared,
         )
         with transaction.atomic():
             self._write_history(selection, counts, individuals)
@@ -517,7 +518,10 @@ class RunInHand:
         """Find out about rules of which more could be known by now."""
         wanted = {key for key in keys if key is not None and not self._is_settled(key)}
         if wanted:
-            self._known.update(evaluations.find_rules(self._signature, wanted, self._setup.context))
+            found = evaluations.find_rules(
+                self._signature, wanted, self._setup.context, is_shared=self._setup.is_shared
+            )
+            self._known.update(found)
 
     def _is_settled(self, key: str) -> bool:
         # What failed may have been repeated since.

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.db import transaction
+
+from evolution.enums import Action
 from evolution.models import Rule, RuleNote
+from evolution.services import audit
 from evolution.services.evaluations import get_or_create_rules
 
 if TYPE_CHECKING:
@@ -21,7 +25,9 @@ def add_to_catalogue(rule: PlasticityRule) -> Rule:
 
 def keep_note(rule: Rule, *, author: AbstractBaseUser, name: str, text: str) -> RuleNote:
     """Give a rule a name and notes, in place of what the author wrote before."""
-    note, _ = RuleNote.objects.update_or_create(
-        rule=rule, author=author, defaults={"name": name, "text": text}
-    )
+    with transaction.atomic():
+        note, _ = RuleNote.objects.update_or_create(
+            rule=rule, author=author, defaults={"name": name, "text": text}
+        )
+        audit.record(Action.NOTED, by=author, subject=f"rule {rule.pk}", detail=name)
     return note

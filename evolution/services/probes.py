@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,16 +14,18 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from evolution.enums import ContextPurpose, Outcome, ProbeKind, ProbeState
+from evolution.enums import Action, Outcome, ProbeKind, ProbeState
 from evolution.errors import ProbeRefused
-from evolution.models import EvaluationContext, Probe
+from evolution.events import announce_probe
+from evolution.models import Probe
 from evolution.models.evaluation import LEASE_S
-from evolution.services import watchdog, workers
+from evolution.services import audit, watchdog, workers
 from evolution.services.couriers import queue_length, send_probe
 from evolution.services.evaluations import engine_version
 from evolution.services.simulator import MachineFault
 from nest_build.rules import PlasticityRule, RuleSyntaxError
 from simulations.evaluation import evaluate_by_trial
+from simulations.figures import get_figure
 from simulations.learning_tasks import Reason, UnknownLearningTask, get_learning_task
 from simulations.panels import panels_of
 
@@ -39,25 +42,15 @@ logger = logging.getLogger(__name__)
 
 #: How many simulations of one person may wait or run.
 MAX_OPEN = 4
-#: Trials of a validation.
-N_HELD_OUT = 5
 #: A simulation whose worker was lost is begun again so many times in all.
 MAX_ATTEMPTS = 3
-# Trial k of an evaluation has the seed of its context plus k: contexts whose seeds are so far from
-# each other share no trial, as no fitness is made of more.
-_SEED_DISTANCE = 1000
 _N_SENT_AGAIN = 8
 
 
 def request_probe(
-    rule: Rule,
-    learning_task: LearningTask,
-    *,
-    preset: str,
-    kind: str,
-    owner: AbstractBaseUser | None,
+    rule: Rule, learning_task: LearningTask, *, preset: str, owner: AbstractBaseUser | None
 ) -> Probe:
-    """Return the record of a simulation; the same question asked twice is one record.
+    """Ask what a rule does in the first trial of a preset; asked twice it is one record.
 
     Raises
     ------
@@ -70,9 +63,47 @@ def request_probe(
         raise ProbeRefused(
             f"The rule does not fit the learning task {learning_task.name}: {error.message}"
         ) from None
-    parameters, seed, n_steps, n_rules = _question(learning_task, preset, kind)
-    digest = _digest(rule.pk, learning_task.name, parameters.to_mapping(), seed, kind)
-    known = Probe.objects.filter(digest=digest).first()
+    kind = ProbeKind.BEHAVIOUR
+    chosen = learning_task.presets[preset]
+    parameters, seed = chosen.task_parameters, chosen.seed
+    values = parameters.to_mapping()
+    question = Question(
+        digest=digest_of(rule.pk, learning_task.name, values, seed, kind),
+        kind=kind,
+        learning_task_name=learning_task.name,
+        preset=preset,
+        task_parameters=values,
+        seed=seed,
+        n_steps=1,
+        estimated_s=learning_task.estimate_seconds(parameters),
+    )
+    return ask(question, rule, owner=owner)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a probe is asked, apart from its rule; see :class:`evolution.models.Probe`."""
+
+    digest: str
+    kind: str
+    learning_task_name: str
+    preset: str
+    task_parameters: dict[str, Any]
+    seed: int
+    n_steps: int
+    estimated_s: float
+    figure: dict[str, Any] | None = None
+
+
+def ask(question: Question, rule: Rule, *, owner: AbstractBaseUser | None) -> Probe:
+    """Return the record of a question, and ask a worker where there is no answer yet.
+
+    Raises
+    ------
+    ProbeRefused
+        If too many simulations of the person wait already.
+    """
+    known = Probe.objects.filter(digest=question.digest).first()
     if known is not None and known.state != ProbeState.FAILED:
         return known
     if Probe.objects.open().filter(owner=owner).count() >= MAX_OPEN:
@@ -87,45 +118,22 @@ def request_probe(
         known.refresh_from_db()
         probe = known
     else:
+        values = {name: value for name, value in asdict(question).items() if name != "digest"}
         probe, _ = Probe.objects.get_or_create(
-            digest=digest,
-            defaults={
-                "kind": kind,
-                "rule": rule,
-                "learning_task_name": learning_task.name,
-                "preset": preset,
-                "task_parameters": parameters.to_mapping(),
-                "seed": seed,
-                "owner": owner,
-                "n_steps": n_steps,
-                "estimated_s": n_steps * learning_task.estimate_seconds(parameters, n_rules),
-            },
+            digest=question.digest, defaults={**values, "rule": rule, "owner": owner}
         )
+    audit.record(
+        Action.SIMULATED,
+        by=owner,
+        subject=f"rule {rule.pk}",
+        detail=f"{question.kind} in {question.learning_task_name}, {question.preset}",
+    )
     transaction.on_commit(partial(send_probe, probe.pk))
     return probe
 
 
-def _question(
-    learning_task: LearningTask, preset_name: str, kind: str
-) -> tuple[TaskParameters, int, int, int]:
-    """Return parameters, seed, number of trials and of rules of a simulation."""
-    preset = learning_task.presets[preset_name]
-    if kind == ProbeKind.BEHAVIOUR:
-        return preset.task_parameters, preset.seed, 1, 1
-    changes = {**preset.validation_changes, "n_trials": N_HELD_OUT}
-    parameters = preset.task_parameters.with_changes(changes)
-    used = set(
-        EvaluationContext.objects.filter(
-            learning_task_name=learning_task.name, purpose=ContextPurpose.EVOLUTION
-        ).values_list("seed", flat=True)
-    )
-    seed = preset.validation_seed
-    while any(abs(seed - other) < _SEED_DISTANCE for other in used):
-        seed += _SEED_DISTANCE
-    return parameters, seed, N_HELD_OUT, 1 + len(learning_task.baselines)
-
-
-def _digest(*parts: Any) -> str:
+def digest_of(*parts: Any) -> str:
+    """Return the name of a question, which is another one for another engine."""
     text = json.dumps([*parts, engine_version()], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -163,22 +171,24 @@ def run_probe(probe_id: int, *, worker: str) -> bool:
             "detail": f"{type(error).__name__}: {error}"[:500],
         }
     own.update(**outcome, finished_at=Now(), claimed_by="", lease_expires_at=None)
+    announce_probe(probe_id)
     return True
 
 
 def _claim(probe_id: int, worker: str) -> bool:
     free = Probe.objects.free().filter(pk=probe_id)
     _give_up(free)
-    return bool(
-        free.update(
-            state=ProbeState.RUNNING,
-            claimed_by=worker,
-            lease_expires_at=Now() + timedelta(seconds=LEASE_S),
-            started_at=Now(),
-            attempts=F("attempts") + 1,
-            n_steps_done=0,
-        )
+    won = free.update(
+        state=ProbeState.RUNNING,
+        claimed_by=worker,
+        lease_expires_at=Now() + timedelta(seconds=LEASE_S),
+        started_at=Now(),
+        attempts=F("attempts") + 1,
+        n_steps_done=0,
     )
+    if won:
+        announce_probe(probe_id)
+    return bool(won)
 
 
 def _simulate(probe: Probe, own: QuerySet[Probe]) -> dict[str, Any]:
@@ -188,7 +198,20 @@ def _simulate(probe: Probe, own: QuerySet[Probe]) -> dict[str, Any]:
     with watchdog.watch(watchdog.time_limit_s(probe.estimated_s)):
         if probe.kind == ProbeKind.BEHAVIOUR:
             return _behaviour(learning_task, rule, parameters, probe.seed)
-        return _validation(learning_task, rule, parameters, probe.seed, own)
+        if probe.kind == ProbeKind.FIGURE:
+            return _figure(probe, rule)
+        return _held_out(learning_task, parameters, probe, own)
+
+
+def _figure(probe: Probe, rule: PlasticityRule) -> dict[str, Any]:
+    panels = get_figure(probe.figure["name"]).simulate(rule)
+    in_words = [{name: own[name] for name in own if name != "series"} for own in panels]
+    return {
+        "state": ProbeState.FINISHED,
+        "n_steps_done": 1,
+        "panels": panels,
+        "result": {"panels": in_words},
+    }
 
 
 def _behaviour(
@@ -216,26 +239,25 @@ def _behaviour(
     }
 
 
-def _validation(
-    learning_task: LearningTask,
-    rule: PlasticityRule,
-    parameters: TaskParameters,
-    seed: int,
-    own: QuerySet[Probe],
+def _held_out(
+    learning_task: LearningTask, parameters: TaskParameters, probe: Probe, own: QuerySet[Probe]
 ) -> dict[str, Any]:
-    baselines = [baseline for _, baseline in learning_task.canonical_baselines]
-    names = ["This rule", *(baseline.name for baseline in learning_task.baselines)]
+    tried = [
+        (row["name"], PlasticityRule.parse(learning_task.signature, row["expressions"]))
+        for row in probe.figure["rules"]
+    ]
     known: list[Evaluation] = []
     by_trial = evaluate_by_trial(
         learning_task,
-        [rule, *baselines],
+        [rule for _, rule in tried],
         parameters,
-        seed=seed,
+        seed=probe.seed,
         trials=range(parameters.n_trials),
     )
     for evaluations in by_trial:
         known = evaluations
         own.update(n_steps_done=F("n_steps_done") + 1)
+        announce_probe(probe.pk)
     return {
         "state": ProbeState.FINISHED,
         "n_steps_done": parameters.n_trials,
@@ -247,7 +269,7 @@ def _validation(
                     "fitness": found.fitness(learning_task.aggregate),
                     "reason": Outcome(found.reason).label if found.reason else "",
                 }
-                for name, found in zip(names, known, strict=True)
+                for (name, _), found in zip(tried, known, strict=True)
             ]
         },
     }
@@ -267,7 +289,10 @@ def send_again() -> None:
 
 def _give_up(probes: QuerySet[Probe]) -> None:
     """End simulations that have taken their workers with them."""
-    probes.filter(attempts__gte=MAX_ATTEMPTS).update(
+    lost = list(probes.filter(attempts__gte=MAX_ATTEMPTS).values_list("pk", flat=True))
+    if not lost:
+        return
+    probes.filter(pk__in=lost).update(
         state=ProbeState.FAILED,
         reason=Reason.CRASH,
         detail="The worker was lost, or hung and was ended, each time that it simulated this.",
@@ -275,3 +300,5 @@ def _give_up(probes: QuerySet[Probe]) -> None:
         claimed_by="",
         lease_expires_at=None,
     )
+    for probe_id in lost:
+        announce_probe(probe_id)

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from evolution.enums import Visibility
 from evolution.models import Demand, Experiment
 from evolution.services import evaluations
 from evolution.services.judgement import judge
@@ -45,6 +46,7 @@ class ExperimentSetup:
     task_parameters: TaskParameters
     evolution_parameters: EvolutionParameters
     context: EvaluationContext
+    is_shared: bool = True
     baseline: BaselineFitness = field(default_factory=BaselineFitness)
 
     @property
@@ -66,7 +68,10 @@ class ExperimentSetup:
         if not self.baseline.is_known:
             rules = self.baseline_rules()
             found = evaluations.find_rules(
-                self.learning_task.signature, [rule.key for rule in rules], self.context
+                self.learning_task.signature,
+                [rule.key for rule in rules],
+                self.context,
+                is_shared=self.is_shared,
             )
             judgements = [
                 evaluation
@@ -130,8 +135,9 @@ def load_setup(experiment_id: int) -> ExperimentSetup | None:
     if experiment is None:
         return None
     task_parameters = experiment.get_task_parameters()
+    is_shared = experiment.visibility == Visibility.LABORATORY
     context = evaluations.get_or_create_context(
-        experiment.learning_task, task_parameters, experiment.seed
+        experiment.learning_task, task_parameters, experiment.seed, is_shared=is_shared
     )
     if experiment.context_id != context.pk:
         Experiment.objects.filter(pk=experiment_id).update(context=context)
@@ -142,4 +148,5 @@ def load_setup(experiment_id: int) -> ExperimentSetup | None:
         task_parameters=task_parameters,
         evolution_parameters=experiment.get_evolution_parameters(),
         context=context,
+        is_shared=is_shared,
     )

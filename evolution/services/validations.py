@@ -14,11 +14,18 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
-from evolution.enums import ContextPurpose, EvaluationState, ValidationKind, ValidationState
+from evolution.enums import (
+    Action,
+    ContextPurpose,
+    EvaluationState,
+    ValidationKind,
+    ValidationState,
+    Visibility,
+)
 from evolution.errors import ValidationRefused
 from evolution.models import Demand, Evaluation, Rule, Validation
 from evolution.models.rule import signature_text
-from evolution.services import evaluations
+from evolution.services import audit, evaluations
 from evolution.services.control import RETRIABLE, wake_on_commit
 from evolution.services.held_out import held_out_parameters, held_out_seed
 from simulations.variations import variations
@@ -78,7 +85,10 @@ def request_validation(
     """
     _check(rules, learning_task, n_trials)
     held_out = held_out_parameters(preset, parameters).with_changes({"n_trials": n_trials})
-    context = _context(learning_task, held_out, held_out_seed(learning_task, preset, seed))
+    is_shared = experiment is None or experiment.visibility == Visibility.LABORATORY
+    context = _context(
+        learning_task, held_out, held_out_seed(learning_task, preset, seed), is_shared=is_shared
+    )
     return _request(
         ValidationKind.VALIDATION, rules, learning_task, context, [context], n_trials, owner,
         subject=subject, experiment=experiment, courier=courier,
@@ -197,10 +207,10 @@ def _end(validations: Iterable[Validation], state: str, detail: str = "") -> Non
 
 
 def _context(
-    learning_task: LearningTask, parameters: TaskParameters, seed: int
+    learning_task: LearningTask, parameters: TaskParameters, seed: int, *, is_shared: bool = True
 ) -> EvaluationContext:
     context = evaluations.get_or_create_context(
-        learning_task, parameters, seed, ContextPurpose.VALIDATION
+        learning_task, parameters, seed, ContextPurpose.VALIDATION, is_shared=is_shared
     )
     if context.purpose == ContextPurpose.ROBUSTNESS:
         # What was a variation of other parameters serves as validation as well.
@@ -237,6 +247,9 @@ def _request(
 ) -> Validation:
     ids = sorted({rule.pk for rule in rules})
     parts = [kind, ids, [item.pk for item in contexts], n_trials]
+    if experiment is not None and context.shared_at is None:
+        # What only readers of an experiment may know is asked for each experiment.
+        parts.append(experiment.pk)
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     answered = (ValidationState.OPEN, ValidationState.FINISHED)
     known = Validation.objects.filter(digest=digest).first()
@@ -266,6 +279,13 @@ def _request(
                 "finished_at": None,
             },
         )
+        audit.record(
+            Action.SIMULATED,
+            by=owner,
+            experiment=experiment,
+            subject="" if experiment else _subject(validation),
+            detail=f"{kind} of {validation.subject} in {learning_task.name}, {n_trials} trials",
+        )
         _demand(validation, rules, learning_task, contexts)
         if not validation.demands.exists():
             Validation.objects.filter(pk=validation.pk).update(
@@ -275,6 +295,10 @@ def _request(
             wake_on_commit(courier, len(contexts))
     validation.refresh_from_db()
     return validation
+
+
+def _subject(validation: Validation) -> str:
+    return f"rule {validation.rule_id}" if validation.rule_id else validation.subject
 
 
 def _may_repeat(

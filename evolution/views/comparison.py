@@ -12,13 +12,14 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from evolution import comparison, comparison_fronts, comparison_plots, inference, listing
+from evolution import access, comparison, comparison_fronts, comparison_plots, inference, listing
 from evolution.errors import ComparisonError
 from evolution.filters import ComparisonFilter
-from evolution.models import Experiment, Rule
+from evolution.models import Rule
 from evolution.plots import N_RUN_COLORS
 from evolution.validated import ValidatedRules
 from evolution.views import comparison_words as words
+from evolution.views.guards import open_to_the_public
 from evolution.views.presentation import figure_response, fitness_axes, rule_address_template
 from simulations.learning_tasks import UnknownLearningTask
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from bokeh.models import Plot
 
     from evolution.comparison import Group
+    from evolution.models import Experiment
+    from evolution.models.experiment import ExperimentQuerySet
     from simulations.learning_tasks import LearningTask
 
 #: Experiments that are offered to be added, and pairs of groups that are tested one by one.
@@ -49,12 +52,12 @@ class _View:
         None where the groups have different ones, or there are no groups.
     """
 
-    def __init__(self, query: QueryDict) -> None:
+    def __init__(self, query: QueryDict, visible: ExperimentQuerySet) -> None:
         self.form = ComparisonFilter(query)
         if not self.form.is_valid():
             raise ComparisonError(_first_error(self.form))
         values = self.form.cleaned_data
-        self.groups = comparison.groups_of(*_choices(query))
+        self.groups = comparison.groups_of(*_choices(query), visible)
         self.learning_task = _common_task(self.groups)
         self.labels = fitness_axes(self.learning_task) if self.learning_task else {}
         self.scale = values["scale"] or ("log" if "log" in self.labels else "linear")
@@ -75,14 +78,16 @@ class _View:
         return self.learning_task is not None
 
 
+@open_to_the_public
 @never_cache
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
     """Compare the chosen experiments and runs; say what cannot be compared, and why."""
     context: dict[str, Any] = {"section": "compare"}
     status = 200
+    visible = access.visible_experiments(request.user)
     try:
-        view = _View(request.GET)
+        view = _View(request.GET, visible)
     except ComparisonError as error:
         status = 404 if error.is_missing else 400
         context |= {"problem": str(error), "groups": [], "q": ""}
@@ -99,11 +104,12 @@ def page(request: HttpRequest) -> HttpResponse:
             "kept_view": _kept(request.GET, without={"experiment", "run", "q"}),
         }
         if view.is_comparable and view.groups:
-            context |= _results(view, request.GET)
-    context["offered"] = _offered(view)
+            context |= _results(view, request.GET, visible)
+    context["offered"] = _offered(view, visible)
     return render(request, "evolution/compare.html", context, status=status)
 
 
+@open_to_the_public
 @never_cache
 @require_safe
 def figure(request: HttpRequest, name: str) -> HttpResponse:
@@ -111,7 +117,7 @@ def figure(request: HttpRequest, name: str) -> HttpResponse:
     if name not in _FIGURES:
         raise Http404(f"There is no figure {name!r}.")
     try:
-        view = _View(request.GET)
+        view = _View(request.GET, access.visible_experiments(request.user))
     except ComparisonError as error:
         return JsonResponse({"error": str(error)}, status=404 if error.is_missing else 400)
     if not view.is_comparable:
@@ -171,7 +177,7 @@ _FIGURES = {
 # --- what the page says -------------------------------------------------------------------------
 
 
-def _results(view: _View, query: QueryDict) -> dict[str, Any]:
+def _results(view: _View, query: QueryDict, visible: ExperimentQuerySet) -> dict[str, Any]:
     groups = view.groups
     comparison.add_targets(groups, view.learning_task, view.target)
     times = comparison.times_to_target(groups, view.clock)
@@ -182,7 +188,7 @@ def _results(view: _View, query: QueryDict) -> dict[str, Any]:
         if group.best_run and group.best_run.pk in champions
     ]
     validations = ValidatedRules(
-        [champion.rule for champion in best if champion.rule], view.learning_task
+        [champion.rule for champion in best if champion.rule], view.learning_task, visible
     )
     finals = [group.final_fitness for group in groups]
     keys = [group.key for group in groups]
@@ -217,7 +223,6 @@ def _results(view: _View, query: QueryDict) -> dict[str, Any]:
         "times_words": words.times(time_difference, [key for key, _ in known]),
         "times_summary": words.times_summary(known, view.clock),
         "time_difference": time_difference,
-        "n_fronts": min(len(groups), comparison_fronts.MAX_FRONTS),
     }
 
 
@@ -278,13 +283,13 @@ def _links(
     return links
 
 
-def _offered(view: _View | None) -> list[Experiment]:
+def _offered(view: _View | None, visible: ExperimentQuerySet) -> list[Experiment]:
     """Return experiments that may be added: what was looked for, else the latest ones."""
     chosen = [group.experiment.pk for group in view.groups] if view else []
     filters: listing.Filters = {"q": view.q if view else ""}
     if view and view.learning_task:
         filters["task"] = view.learning_task.name
-    found = listing.experiments_for_list(filters).exclude(pk__in=chosen)
+    found = listing.experiments_for_list(filters, visible).exclude(pk__in=chosen)
     return list(found[:N_OFFERED])
 
 

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from evolution.errors import InvalidExperiment, StateConflict
 from evolution.forms import DeletionForm, ExtensionForm, LabelsForm, labels_digest
 from evolution.services import control, experiments
-from evolution.views.lookup import experiment_or_404
+from evolution.views.lookup import experiment_to_change
 from simulations.parameters import ParameterError
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def retry(request: HttpRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def extend(request: HttpRequest, pk: int) -> HttpResponse:
     """Give an experiment more generations or runs; without a valid form, show it."""
-    experiment = experiment_or_404(pk)
+    experiment = experiment_to_change(pk, request.user)
     if request.method != "POST":
         return _show_extension(request, experiment, ExtensionForm.for_experiment(experiment))
     form = ExtensionForm(request.POST)
@@ -150,7 +150,7 @@ def _show_extension(
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask whether an experiment may be deleted; delete it where its name or number was typed."""
-    experiment = experiment_or_404(pk)
+    experiment = experiment_to_change(pk, request.user)
     if "delete" not in control.possible_actions(experiment):
         error = control.conflict(experiment, "deleted")
         return conflict(request, str(error), experiment.get_absolute_url())
@@ -165,7 +165,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
         status = 422 if form.is_bound else 200
         return render(request, "evolution/delete_experiment.html", context, status=status)
     try:
-        control.delete_experiment(experiment)
+        control.delete_experiment(experiment, by=request.user)
     except StateConflict as error:
         return conflict(request, str(error), reverse("evolution:experiments"))
     messages.success(request, f"The experiment “{experiment.name}” was deleted.")
@@ -176,7 +176,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def labels(request: HttpRequest, pk: int) -> HttpResponse:
     """Change tags and notes; without a valid form, show it."""
-    experiment = experiment_or_404(pk)
+    experiment = experiment_to_change(pk, request.user)
     if request.method != "POST":
         return _show_labels(request, experiment, LabelsForm.for_experiment(experiment))
     form = LabelsForm(request.POST)
@@ -187,7 +187,9 @@ def labels(request: HttpRequest, pk: int) -> HttpResponse:
         # What was typed is kept; saving again replaces what the other person wrote.
         data = {**request.POST.dict(), "seen": labels_digest(experiment)}
         return _show_labels(request, experiment, LabelsForm(data), status=409, is_overtaken=True)
-    experiments.label_experiment(experiment, tags=values["tags"], notes=values["notes"])
+    experiments.label_experiment(
+        experiment, tags=values["tags"], notes=values["notes"], by=request.user
+    )
     messages.success(request, "Tags and notes were saved.")
     return redirect(experiment)
 
@@ -213,7 +215,7 @@ def _act(
     request: HttpRequest, pk: int, service: Callable[..., object], message: str
 ) -> HttpResponse:
     """Call a service, and go back to the experiment or say why it was not possible."""
-    experiment = experiment_or_404(pk)
+    experiment = experiment_to_change(pk, request.user)
     try:
         service(experiment, by=request.user)
     except StateConflict as error:

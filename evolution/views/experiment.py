@@ -13,11 +13,13 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from evolution import selectors
-from evolution.enums import ExperimentState, StopReason
+from evolution.enums import Action, ExperimentState, StopReason
 from evolution.forms import ExtensionForm, LabelsForm
 from evolution.plots import MAX_LEGEND_ENTRIES, band_columns, champion_figure, without_gaps
-from evolution.services import control
+from evolution.services import audit, control
 from evolution.views import presentation
+from evolution.views.context import of_experiment
+from evolution.views.guards import open_to_link_holders
 from evolution.views.lookup import experiment_or_404
 
 if TYPE_CHECKING:
@@ -32,11 +34,12 @@ N_FAILURES = 50
 _HISTORY_PAGE = 5000
 
 
+@open_to_link_holders
 @never_cache
 @require_safe
 def page(request: HttpRequest, pk: int) -> HttpResponse:
     """Show an experiment as far as it has come; JavaScript keeps the page up to date."""
-    experiment = experiment_or_404(pk)
+    experiment = experiment_or_404(pk, request.user)
     learning_task = experiment.learning_task
     run_list = selectors.runs_of(experiment)
     message = selectors.experiment_message(experiment, run_list)
@@ -67,27 +70,29 @@ def page(request: HttpRequest, pk: int) -> HttpResponse:
         "parameter_groups": presentation.parameter_groups(experiment),
         "seeds": presentation.seeds(experiment),
         "labels_form": LabelsForm.for_experiment(experiment),
-        **_actions(experiment),
+        **_actions(request, experiment),
         **presentation.figures(experiment, run_list, known, log),
         **presentation.records(experiment, run_list, log, limit=N_FAILURES),
     }
     return render(request, "evolution/experiment.html", context)
 
 
+@open_to_link_holders
 @never_cache
 @require_safe
 def actions(request: HttpRequest, pk: int) -> HttpResponse:
     """Show what can be done with an experiment in its present state (a part of the page)."""
-    experiment = experiment_or_404(pk)
-    context = {"experiment": experiment, **_actions(experiment)}
+    experiment = experiment_or_404(pk, request.user)
+    context = {"experiment": experiment, **_actions(request, experiment)}
     return render(request, "evolution/_experiment_actions.html", context)
 
 
+@open_to_link_holders
 @never_cache
 @require_safe
 def figures(request: HttpRequest, pk: int) -> HttpResponse:
     """Show evaluations, workers and the success of all runs (a part of the page)."""
-    experiment = experiment_or_404(pk)
+    experiment = experiment_or_404(pk, request.user)
     run_list = selectors.runs_of(experiment)
     known = presentation.known_rules_of(experiment, None)
     context = {
@@ -99,11 +104,12 @@ def figures(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "evolution/_experiment_figures.html", context)
 
 
+@open_to_link_holders
 @never_cache
 @require_safe
 def records(request: HttpRequest, pk: int) -> HttpResponse:
     """Show failures and what people did (a part of the page); 204 if the page has it all."""
-    experiment = experiment_or_404(pk)
+    experiment = experiment_or_404(pk, request.user)
     is_over = ExperimentState(experiment.state).is_final
     found = presentation.records(
         experiment,
@@ -113,15 +119,21 @@ def records(request: HttpRequest, pk: int) -> HttpResponse:
     )
     if request.GET.get("seen") == found["digest"] and not is_over:
         return HttpResponse(status=204)
-    context = {"experiment": experiment, "is_over": is_over, **found}
+    context = {
+        "experiment": experiment,
+        "is_over": is_over,
+        **of_experiment(request.user, experiment),
+        **found,
+    }
     return render(request, "evolution/_experiment_records.html", context)
 
 
+@open_to_link_holders
 @never_cache
 @require_safe
 def plot(request: HttpRequest, pk: int) -> HttpResponse:
     """Return the plot of the champions' fitness for BokehJS."""
-    experiment = experiment_or_404(pk)
+    experiment = experiment_or_404(pk, request.user)
     scale, y_label = _scale(request, experiment)
     if y_label is None:
         return JsonResponse({"error": f"There is no scale {scale!r} here."}, status=400)
@@ -136,11 +148,12 @@ def plot(request: HttpRequest, pk: int) -> HttpResponse:
     return presentation.figure_response(figure)
 
 
+@open_to_link_holders
 @never_cache
 @require_safe
 def band(request: HttpRequest, pk: int) -> HttpResponse:
     """Return median and quartiles over the runs as the columns of their curves in the plot."""
-    experiment = experiment_or_404(pk)
+    experiment = experiment_or_404(pk, request.user)
     scale, y_label = _scale(request, experiment)
     if y_label is None:
         return JsonResponse({"error": f"There is no scale {scale!r} here."}, status=400)
@@ -157,34 +170,40 @@ def _scale(request: HttpRequest, experiment: Experiment) -> tuple[str, str | Non
     return scale, labels.get(scale)
 
 
-def _actions(experiment: Experiment) -> dict[str, Any]:
-    possible = control.possible_actions(experiment)
+def _actions(request: HttpRequest, experiment: Experiment) -> dict[str, Any]:
+    permitted = of_experiment(request.user, experiment)
+    is_allowed = permitted["may_change"]
     return {
-        "possible": possible,
+        **permitted,
+        "possible": control.possible_actions(experiment) if is_allowed else set(),
         "extension_form": ExtensionForm.for_experiment(experiment),
     }
 
 
+@open_to_link_holders
 @never_cache
 @require_safe
 def state(request: HttpRequest, pk: int) -> HttpResponse:
     """Return where the experiment stands."""
-    return JsonResponse(selectors.experiment_message(experiment_or_404(pk)))
+    return JsonResponse(selectors.experiment_message(experiment_or_404(pk, request.user)))
 
 
+@open_to_link_holders
 @never_cache
 @require_safe
 def known_rules(request: HttpRequest, pk: int) -> HttpResponse:
     """Show how the best rule relates to those of the literature (a part of the page)."""
-    experiment = experiment_or_404(pk)
+    experiment = experiment_or_404(pk, request.user)
     known = presentation.known_rules_of(experiment, selectors.champion(experiment))
     return render(request, "evolution/_known_rules.html", {"known_rules": known})
 
 
+@open_to_link_holders
 @require_safe
 def history(request: HttpRequest, pk: int) -> HttpResponse:
     """Return every completed generation of every run as CSV."""
-    experiment = experiment_or_404(pk)
+    experiment = experiment_or_404(pk, request.user)
+    audit.record(Action.EXPORTED, by=request.user, experiment=experiment, detail="history.csv")
     text = io.StringIO()
     writer = csv.writer(text)
     names = [f"rule_{branch}" for branch in experiment.learning_task.signature.branches]

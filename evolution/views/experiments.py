@@ -12,19 +12,22 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from evolution import listing
+from evolution import access, listing
 from evolution.enums import ExperimentState
 from evolution.errors import StateConflict
 from evolution.forms import BulkForm, ListForm
-from evolution.models import Experiment, Rule
+from evolution.models import Rule
 from evolution.plots import sparkline
 from evolution.services import control
+from evolution.views.guards import check_may_change, open_to_the_public
 from simulations.learning_tasks import UnknownLearningTask, get_learning_task, learning_task_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from django.http import HttpRequest
+
+    from evolution.models import Experiment
 
 PER_PAGE = 25
 #: Service by action, and the word for what was done.
@@ -34,21 +37,23 @@ _BULK: dict[str, tuple[Callable[..., None], str]] = {
     "stop": (control.stop_experiment, "stopped"),
     "archive": (control.archive_experiment, "archived"),
     "unarchive": (control.unarchive_experiment, "taken out of the archive"),
-    "delete": (lambda experiment, by: control.delete_experiment(experiment), "deleted"),
+    "delete": (control.delete_experiment, "deleted"),
 }
 #: What cannot be undone is asked for twice; whoever deletes types this word.
 _ASKED_TWICE = {"stop", "delete"}
 CONFIRMATION = "delete"
 
 
+@open_to_the_public
 @never_cache
 @require_safe
 def experiment_list(request: HttpRequest) -> HttpResponse:
     """Show experiments; for htmx only the table, which renews itself."""
     tasks = {name: get_learning_task(name).title for name in learning_task_names()}
-    form = ListForm(request.GET, tasks=tasks, owners=listing.owner_names())
+    visible = access.visible_experiments(request.user)
+    form = ListForm(request.GET, tasks=tasks, owners=listing.owner_names(visible))
     filters = form.filters
-    page = Paginator(listing.experiments_for_list(filters), PER_PAGE).get_page(
+    page = Paginator(listing.experiments_for_list(filters, visible), PER_PAGE).get_page(
         request.GET.get("page")
     )
     rules = Rule.objects.in_bulk({item.best_rule_id for item in page if item.best_rule_id})
@@ -71,7 +76,7 @@ def experiment_list(request: HttpRequest) -> HttpResponse:
         "query": _query(filters),
         "page": page,
         "rows": rows,
-        "has_archived": not rows and Experiment.objects.archived().exists(),
+        "has_archived": not rows and visible.archived().exists(),
         "is_any_running": any(
             not ExperimentState(row["experiment"].state).is_final for row in rows
         ),
@@ -92,7 +97,12 @@ def bulk(request: HttpRequest) -> HttpResponse:
     action = values["action"]
     if query := QueryDict(values["query"]).urlencode():
         back_url = f"{back_url}?{query}"
-    experiments = list(Experiment.objects.filter(pk__in=values["experiment"]).order_by("pk"))
+    experiments = list(
+        access.visible_experiments(request.user)
+        .select_related("owner")
+        .filter(pk__in=values["experiment"])
+        .order_by("pk")
+    )
     if not experiments:
         messages.warning(request, "No experiment was chosen. Nothing was changed.")
         return redirect(back_url)
@@ -100,6 +110,8 @@ def bulk(request: HttpRequest) -> HttpResponse:
         chosen = QueryDict(mutable=True)
         chosen.setlist("experiment", [experiment.pk for experiment in experiments])
         return redirect(f"{reverse('evolution:compare')}?{chosen.urlencode()}")
+    for experiment in experiments:
+        check_may_change(request.user, experiment)
     if action in _ASKED_TWICE:
         typed = request.POST.get("confirmation")
         is_sure = typed is not None and (action != "delete" or typed.strip() == CONFIRMATION)

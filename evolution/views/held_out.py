@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.http import (
     Http404,
     HttpRequest,
@@ -12,13 +13,13 @@ from django.http import (
     HttpResponseBadRequest,
     JsonResponse,
 )
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from evolution import catalogue, validated
+from evolution import access, catalogue, validated
 from evolution.enums import ValidationKind, ValidationState
 from evolution.errors import ValidationRefused
 from evolution.estimates import METHODS
@@ -29,6 +30,7 @@ from evolution.models.rule import signature_text
 from evolution.robustness import robustness
 from evolution.services import validations
 from evolution.views.control import conflict
+from evolution.views.guards import for_members, open_to_link_holders, open_to_the_public
 from evolution.views.lookup import experiment_or_404, rule_or_404
 from evolution.views.presentation import error_label, figure_response, fitness_axes
 from evolution.views.robustness_words import summary
@@ -37,7 +39,10 @@ from simulations.learning_tasks import Aggregate, get_learning_task, learning_ta
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from evolution.access import Person
     from evolution.models import Evaluation, Rule
+    from evolution.models.experiment import ExperimentQuerySet
+    from evolution.models.validation import ValidationQuerySet
     from evolution.validated import HeldOut
     from simulations.learning_tasks import LearningTask
 
@@ -45,10 +50,11 @@ if TYPE_CHECKING:
 # --- asking -------------------------------------------------------------------------------------
 
 
+@for_members
 @require_POST
 def validate_rule(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask for the validation, or the robustness, of a rule."""
-    rule = rule_or_404(pk)
+    rule = rule_or_404(pk, request.user)
     name, _, preset_name = request.POST.get("in", "").partition("/")
     task = {task.name: task for task in _tasks_of(rule)}.get(name)
     kind = request.POST.get("kind", "")
@@ -75,10 +81,11 @@ def validate_rule(request: HttpRequest, pk: int) -> HttpResponse:
     return _answer(request, validation, back)
 
 
+@for_members
 @require_POST
 def validate_experiment(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask for the validation of the champions of an experiment or of a run, or of its front."""
-    experiment = experiment_or_404(pk)
+    experiment = experiment_or_404(pk, request.user)
     which = request.POST.get("which", "")
     n_trials = _number_of_trials(request)
     if n_trials is None:
@@ -101,6 +108,7 @@ def validate_experiment(request: HttpRequest, pk: int) -> HttpResponse:
     return _answer(request, validation, back)
 
 
+@for_members
 @require_POST
 def validate_front(request: HttpRequest) -> HttpResponse:
     """Ask for the validation of the rules on the Pareto front of a context."""
@@ -111,21 +119,25 @@ def validate_front(request: HttpRequest) -> HttpResponse:
     n_trials = _number_of_trials(request)
     if n_trials is None:
         return HttpResponseBadRequest(_TRIALS_MESSAGE)
-    contexts = {str(item.pk): item for item in catalogue.contexts(task)}
+    visible = access.visible_experiments(request.user)
+    contexts = {str(item.pk): item for item in catalogue.contexts(task, visible)}
     chosen = contexts.get(request.POST.get("context", ""))
     if chosen is None:
         raise Http404("There are no such trials.")
-    stored = EvaluationContext.objects.get(pk=chosen.pk).task_parameters
+    source = EvaluationContext.objects.get(pk=chosen.pk)
+    # What only private experiments have tried stays with the one that is shown.
+    experiment = visible.filter(context=source).first() if source.shared_at is None else None
     back = _back(request, "/rules/")
     try:
         validation = validations.request_validation(
             front_rules(chosen.pk, chosen.n_trials),
             task,
             preset=validations.preset_of(task, chosen.preset),
-            parameters=task.parameters_type.from_mapping(stored),
+            parameters=task.parameters_type.from_mapping(source.task_parameters),
             n_trials=n_trials,
             owner=request.user,
             subject="Pareto front of the catalogue",
+            experiment=experiment,
         )
     except ValidationRefused as error:
         return conflict(request, str(error), back)
@@ -135,7 +147,12 @@ def validate_front(request: HttpRequest) -> HttpResponse:
 @require_POST
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:
     """Let workers leave what is missing of a validation."""
-    validation = get_object_or_404(Validation, pk=pk)
+    validation = _validation_or_404(pk, request.user)
+    if not access.may_cancel(request.user, validation):
+        raise PermissionDenied(
+            "Only who has asked for a validation, and operators, may cancel it. "
+            "Nothing was changed."
+        )
     validations.cancel(validation)
     messages.success(request, "The validation was cancelled. Values that are known are kept.")
     return redirect(_back(request, "/rules/"))
@@ -170,7 +187,10 @@ def _answer(request: HttpRequest, validation: Validation, back: str) -> HttpResp
 
 
 def validation_context(
-    rule: Rule, learning_tasks: Sequence[LearningTask], training: Iterable[Evaluation]
+    rule: Rule,
+    learning_tasks: Sequence[LearningTask],
+    training: Iterable[Evaluation],
+    visible: ExperimentQuerySet,
 ) -> dict[str, Any]:
     """Return what the page of a rule shows of its validations."""
     training = list(training)
@@ -179,7 +199,9 @@ def validation_context(
         (task, preset) for task in learning_tasks for preset in reversed(task.presets.values())
     ]
     return {
-        "held_out": [_table(item) for item in validated.of_rule(rule, learning_tasks, training)],
+        "held_out": [
+            _table(item) for item in validated.of_rule(rule, learning_tasks, training, visible)
+        ],
         "validation_choices": [
             {
                 "value": f"{task.name}/{preset.name}",
@@ -193,26 +215,30 @@ def validation_context(
     }
 
 
+@open_to_the_public
 @never_cache
 @require_safe
 def rule_part(request: HttpRequest, pk: int) -> HttpResponse:
     """Show the validation of a rule: a part of its page for htmx, a page of its own without."""
-    rule = rule_or_404(pk)
-    tasks = _tasks_of(rule)
+    rule = rule_or_404(pk, request.user)
+    visible = access.visible_experiments(request.user)
+    training = catalogue.evaluations_of(rule, visible)
     context = {
         "section": "rules",
         "rule": rule,
-        **validation_context(rule, tasks, catalogue.evaluations_of(rule)),
+        **validation_context(rule, _tasks_of(rule), training, visible),
     }
     return render(request, "evolution/_validation.html", context)
 
 
+@open_to_the_public
 @never_cache
 @require_safe
 def rule_progress(request: HttpRequest, pk: int) -> HttpResponse:
     """Show what workers do for a rule, and how robust it is; see the script of the page."""
-    rule = rule_or_404(pk)
-    unfinished = [_progress(item) for item in validated.unfinished_validations(rule=rule)]
+    rule = rule_or_404(pk, request.user)
+    about = Validation.objects.about(access.visible_experiments(request.user)).filter(rule=rule)
+    unfinished = _unfinished(about, request.user)
     context = {"rule": rule, "unfinished": unfinished, "is_open": _is_open(unfinished)}
     if not context["is_open"] and request.GET.get("was") == "open":
         # What it waited for is there: the whole part is shown again.
@@ -234,18 +260,17 @@ def rule_progress(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "evolution/_robustness.html", context)
 
 
+@open_to_link_holders
 @never_cache
 @require_safe
 def experiment_part(request: HttpRequest, pk: int) -> HttpResponse:
     """Show the validation of the champions of an experiment, as a part of its page."""
-    experiment = experiment_or_404(pk)
-    unfinished = [
-        _progress(item) for item in validated.unfinished_validations(experiment=experiment)
-    ]
+    experiment = experiment_or_404(pk, request.user)
+    unfinished = _unfinished(Validation.objects.filter(experiment=experiment), request.user)
     task = experiment.learning_task
     context = {
         "experiment": experiment,
-        "champions": validated.champion_rows(experiment),
+        "champions": validated.champion_rows(experiment, access.visible_experiments(request.user)),
         "unfinished": unfinished,
         "is_open": _is_open(unfinished),
         "n_trials": experiment.task_parameters["n_trials"],
@@ -272,6 +297,11 @@ def _table(item: HeldOut) -> dict[str, Any]:
     }
 
 
+def _unfinished(validations: ValidationQuerySet, user: Person) -> list[dict[str, Any]]:
+    found = validated.unfinished_validations(validations)
+    return [{**_progress(item), "may_cancel": access.may_cancel(user, item)} for item in found]
+
+
 def _progress(validation: Validation) -> dict[str, Any]:
     n_wanted = validation.n_wanted or 1
     return {
@@ -287,6 +317,13 @@ def _is_open(unfinished: Iterable[dict[str, Any]]) -> bool:
     return any(item["validation"].state == ValidationState.OPEN for item in unfinished)
 
 
+def _validation_or_404(pk: int, user: Person) -> Validation:
+    try:
+        return access.visible_validations(user).get(pk=pk)
+    except (Validation.DoesNotExist, OverflowError):
+        raise Http404(f"There is no validation {pk}.") from None
+
+
 def _tasks_of(rule: Rule) -> list[LearningTask]:
     tasks = [get_learning_task(name) for name in learning_task_names()]
     return [task for task in tasks if signature_text(task.signature) == rule.signature]
@@ -295,15 +332,16 @@ def _tasks_of(rule: Rule) -> list[LearningTask]:
 # --- figures ------------------------------------------------------------------------------------
 
 
+@open_to_the_public
 @never_cache
 @require_safe
 def trials(request: HttpRequest, pk: int, context_id: int) -> HttpResponse:
     """Return the plot of a rule's held-out trials for BokehJS."""
-    rule = rule_or_404(pk)
-    training = catalogue.evaluations_of(rule)
-    found = {
-        item.own.context.pk: item for item in validated.of_rule(rule, _tasks_of(rule), training)
-    }.get(context_id)
+    rule = rule_or_404(pk, request.user)
+    visible = access.visible_experiments(request.user)
+    training = catalogue.evaluations_of(rule, visible)
+    known = validated.of_rule(rule, _tasks_of(rule), training, visible)
+    found = {item.own.context.pk: item for item in known}.get(context_id)
     if found is None:
         raise Http404("There are no such trials.")
     task = found.own.learning_task
@@ -327,11 +365,12 @@ def _columns(found: HeldOut) -> list[Column]:
     ]
 
 
+@open_to_the_public
 @never_cache
 @require_safe
 def tornado(request: HttpRequest, pk: int) -> HttpResponse:
     """Return the plot of a rule's robustness for BokehJS."""
-    rule = rule_or_404(pk)
+    rule = rule_or_404(pk, request.user)
     asked = validated.latest_robustness(rule)
     if asked is None:
         raise Http404("Nobody has asked how robust this rule is.")

@@ -11,7 +11,7 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from evolution import genealogy
+from evolution import access, genealogy
 from evolution.cgp.phenotype import expression_text
 from evolution.drawings import strips
 from evolution.enums import Outcome
@@ -19,6 +19,7 @@ from evolution.filters import IndividualFilter
 from evolution.models import Generation, Individual
 from evolution.validated import ValidatedRules
 from evolution.views import runs
+from evolution.views.guards import open_to_link_holders
 from evolution.views.presentation import error_label
 from nest_build.rules import RuleSyntaxError, parse
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from evolution.models import Run
+    from evolution.models.experiment import ExperimentQuerySet
     from evolution.validated import Validated
 
 PER_PAGE = 50
@@ -67,11 +69,12 @@ _EXPLANATIONS = {
 }
 
 
+@open_to_link_holders
 @never_cache
 @require_safe
 def individual_list(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     """List the individuals of a run; filters, order and page stand in the address."""
-    run = runs.get_run(pk, number)
+    run = runs.get_run(pk, number, request.user)
     form = IndividualFilter(request.GET)
     is_valid = form.is_valid()
     found = _filtered(run, form.cleaned_data if is_valid else {})
@@ -83,7 +86,7 @@ def individual_list(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     query = request.GET.copy()
     query.pop("page", None)
     context = {
-        **runs.run_context(run, "individuals"),
+        **runs.run_context(run, "individuals", request.user),
         "form": form,
         "page": page,
         "query": query.urlencode(),
@@ -92,11 +95,12 @@ def individual_list(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     return render(request, "evolution/run_individuals.html", context, status=status)
 
 
+@open_to_link_holders
 @never_cache
 @require_safe
 def page(request: HttpRequest, pk: int, number: int, index: int) -> HttpResponse:
     """Show an individual: genome, rule, trials, parent and offspring."""
-    run = runs.get_run(pk, number)
+    run = runs.get_run(pk, number, request.user)
     experiment = run.experiment
     try:
         individual = Individual.objects.select_related("rule", "evaluation").get(
@@ -112,7 +116,7 @@ def page(request: HttpRequest, pk: int, number: int, index: int) -> HttpResponse
     parameters = runs.evolution_parameters(experiment)
     outcome = Outcome(individual.outcome)
     context = {
-        **runs.run_context(run, "individuals"),
+        **runs.run_context(run, "individuals", request.user),
         "individual": individual,
         "parent": parent,
         "offspring": offspring,
@@ -123,7 +127,7 @@ def page(request: HttpRequest, pk: int, number: int, index: int) -> HttpResponse
         "branches": _branches(individual, parameters),
         "outcome": outcome,
         "explanation": _EXPLANATIONS[outcome],
-        "validated": _validated(individual),
+        "validated": _validated(individual, access.visible_experiments(request.user)),
         **_trials(individual),
     }
     return render(request, "evolution/individual.html", context)
@@ -175,13 +179,13 @@ def _branches(individual: Individual, parameters: Any) -> list[dict[str, Any]]:
     return branches
 
 
-def _validated(individual: Individual) -> Validated | None:
+def _validated(individual: Individual, visible: ExperimentQuerySet) -> Validated | None:
     """Return what the rule gave in held-out trials."""
     if individual.rule is None:
         return None
     experiment = individual.run.experiment
     known = individual.evaluation.trials if individual.evaluation else ()
-    return ValidatedRules([individual.rule], experiment.learning_task).of(
+    return ValidatedRules([individual.rule], experiment.learning_task, visible).of(
         individual.rule,
         like=experiment.task_parameters,
         training=known[: experiment.task_parameters.get("n_trials", 0)],

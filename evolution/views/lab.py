@@ -9,14 +9,16 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django_htmx.http import retarget
 
-from evolution.enums import ProbeKind
 from evolution.errors import ProbeRefused
 from evolution.models import Rule
 from evolution.models.rule import signature_text
 from evolution.services import notes, probes
 from evolution.views.control import conflict
+from evolution.views.guards import for_members
 from evolution.views.lookup import rule_or_404
+from evolution.views.microscope import probe_context
 from nest_build.rules import MAX_LENGTH, PlasticityRule, RuleSyntaxError, parse
 from simulations.learning_tasks import (
     LearningTask,
@@ -40,6 +42,7 @@ class NoteForm(forms.Form):
         super().__init__(*arguments, label_suffix="", **options)
 
 
+@for_members
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def page(request: HttpRequest) -> HttpResponse:
@@ -51,6 +54,8 @@ def page(request: HttpRequest) -> HttpResponse:
     status = 200
     if request.method == "POST":
         if checked["rule"] is None or (note.is_bound and not note.is_valid()):
+            if request.htmx:
+                return retarget(_check_part(request, task, checked), "#check")
             status = 422
         else:
             record = notes.add_to_catalogue(checked["rule"])
@@ -70,23 +75,25 @@ def page(request: HttpRequest) -> HttpResponse:
     return render(request, "evolution/lab.html", context, status=status)
 
 
+@for_members
 @never_cache
 @require_safe
 def check(request: HttpRequest) -> HttpResponse:
     """Say what is typed: mistakes with their column, or what the rule is (for htmx)."""
     task = _task(request.GET.get("task"))
-    checked = _checked(task, request.GET)
-    return render(
-        request,
-        "evolution/_lab_check.html",
-        {"learning_task": task, "is_checked": True, **checked},
-    )
+    return _check_part(request, task, _checked(task, request.GET))
 
 
+def _check_part(request: HttpRequest, task: LearningTask, checked: dict[str, Any]) -> HttpResponse:
+    context = {"learning_task": task, "is_checked": True, **checked}
+    return render(request, "evolution/_lab_check.html", context)
+
+
+@for_members
 @require_POST
 def note(request: HttpRequest, pk: int) -> HttpResponse:
     """Change the name and the notes that the user gave a rule."""
-    rule = rule_or_404(pk)
+    rule = rule_or_404(pk, request.user)
     form = NoteForm(request.POST)
     if not form.is_valid():
         text = " ".join(
@@ -102,15 +109,18 @@ def note(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _simulate(request: HttpRequest, record: Rule, task: LearningTask) -> HttpResponse:
+    """Ask for a simulation; it is watched in the lab, without scripts on the page of the rule."""
     preset = request.POST.get("preset", "")
     if preset not in task.presets:
         raise Http404(f"The learning task {task.name} has no preset {preset!r}.")
     try:
-        probe = probes.request_probe(
-            record, task, preset=preset, kind=ProbeKind.BEHAVIOUR, owner=request.user
-        )
+        probe = probes.request_probe(record, task, preset=preset, owner=request.user)
     except ProbeRefused as error:
+        if request.htmx:
+            return render(request, "evolution/_lab_simulation.html", {"refusal": str(error)})
         return conflict(request, str(error), record.get_absolute_url())
+    if request.htmx:
+        return render(request, "evolution/_lab_simulation.html", {"item": probe_context(probe)})
     return redirect(f"{record.get_absolute_url()}#simulation-{probe.pk}")
 
 
@@ -142,7 +152,7 @@ def _checked(task: LearningTask, data: Any) -> dict[str, Any]:
         fields[0]["problem"] = error
         return {"fields": fields, "rule": None}
     signature = signature_text(task.signature)
-    known = Rule.objects.filter(signature=signature, fingerprint=fingerprint)
+    known = Rule.objects.shared().filter(signature=signature, fingerprint=fingerprint)
     return {
         "fields": fields,
         "rule": rule,

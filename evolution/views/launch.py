@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
@@ -14,6 +14,7 @@ from evolution.cgp.parameters import EvolutionParameters
 from evolution.errors import InvalidExperiment
 from evolution.forms import ExperimentForm
 from evolution.services import experiments
+from evolution.views.guards import for_members
 from evolution.views.lookup import experiment_or_404
 from simulations.learning_tasks import (
     LearningTask,
@@ -23,7 +24,11 @@ from simulations.learning_tasks import (
 )
 from simulations.parameters import ParameterError
 
+if TYPE_CHECKING:
+    from evolution.access import Person
 
+
+@for_members
 @require_http_methods(["GET", "HEAD", "POST"])
 def new_experiment(request: HttpRequest) -> HttpResponse:
     """Show the form of a new experiment, or launch what it says."""
@@ -45,6 +50,7 @@ def new_experiment(request: HttpRequest) -> HttpResponse:
             seed=values["seed"],
             n_runs=values["n_runs"],
             submission_token=values["submission_token"],
+            visibility=values["visibility"],
         )
     except InvalidExperiment as error:
         form.add_error(None, str(error))
@@ -56,6 +62,7 @@ def new_experiment(request: HttpRequest) -> HttpResponse:
     return redirect(experiment)
 
 
+@for_members
 @require_POST
 def estimate(request: HttpRequest) -> HttpResponse:
     """Say how long the experiment in the form will take (a part of the page, for htmx)."""
@@ -115,7 +122,7 @@ def _address(form: ExperimentForm) -> str:
 def _chosen(request: HttpRequest) -> dict[str, Any]:
     """Return the learning task and preset that the address names, or those of an original."""
     if "from" in request.GET:
-        return _chosen_original(request.GET["from"])
+        return _chosen_original(request.GET["from"], request.user)
     name = request.GET.get("task") or learning_task_names()[0]
     learning_task = _learning_task(name)
     preset_name = request.GET.get("preset") or _default_preset(learning_task)
@@ -129,11 +136,11 @@ def _chosen(request: HttpRequest) -> dict[str, Any]:
         ) from None
 
 
-def _chosen_original(text: str) -> dict[str, Any]:
+def _chosen_original(text: str, user: Person) -> dict[str, Any]:
     """Return an experiment to copy, with its learning task and preset."""
     if not text.isascii() or not text.isdecimal():
         raise Http404(f"There is no experiment {text}.")
-    original = experiment_or_404(int(text))
+    original = experiment_or_404(int(text), user)
     learning_task = _learning_task(original.learning_task_name)
     # Its preset may have gone, or it was made without one.
     known = original.preset if original.preset in learning_task.presets else None

@@ -1,23 +1,37 @@
-"""What addresses name."""
+"""What addresses name, as far as somebody may see it."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from django.http import Http404
 
+from evolution import access
 from evolution.models import Experiment, Rule
+from evolution.views.guards import check_may_change
+
+if TYPE_CHECKING:
+    from evolution.access import Person
 
 
-def experiment_or_404(pk: int) -> Experiment:
+def experiment_or_404(pk: int, user: Person) -> Experiment:
     """Return an experiment with its owner, or end the request with a page that says what is not."""
     try:
-        return Experiment.objects.select_related("owner").get(pk=pk)
+        return access.visible_experiments(user).select_related("owner").get(pk=pk)
     except (Experiment.DoesNotExist, OverflowError):
         raise Http404(f"There is no experiment {pk}.") from None
 
 
-def rule_or_404(pk: int) -> Rule:
+def experiment_to_change(pk: int, user: Person) -> Experiment:
+    """Return an experiment that somebody may change; answer 404 or 403 otherwise."""
+    experiment = experiment_or_404(pk, user)
+    check_may_change(user, experiment)
+    return experiment
+
+
+def rule_or_404(pk: int, user: Person) -> Rule:
     """Return a rule, or end the request with a page that says what is not."""
     try:
-        return Rule.objects.get(pk=pk)
+        return access.visible_rules(user).get(pk=pk)
     except (Rule.DoesNotExist, OverflowError):
         raise Http404(f"There is no rule {pk}.") from None

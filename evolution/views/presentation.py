@@ -14,7 +14,7 @@ from django.urls import reverse
 from evolution import selectors, statistics
 from evolution.cgp.parameters import EvolutionParameters
 from evolution.enums import ExperimentState, StopReason
-from evolution.plots import N_RUN_COLORS, ChampionCurve
+from evolution.plots import N_RUN_COLORS, ChampionCurve, error_label
 from evolution.services.couriers import queue_length
 from evolution.services.judgement import judge
 from evolution.templatetags.evolution_format import fitness as format_fitness
@@ -140,15 +140,6 @@ def summary(message: ExperimentMessage, runs: Mapping[int, RunRow]) -> str:
         text += f"; the champions of the other runs lie down to {format_fitness(worst.fitness)}"
     furthest = max(run.generation for run in runs.values())
     return f"{text}, after up to {furthest} of {message['n_generations']} generations."
-
-
-def error_label(fitness_label: str) -> str | None:
-    """Return "error (mV)" for "minus the error (mV)", None where fitness is no minus an error.
-
-    Errors fall by orders of magnitude, so people look at them on a logarithmic axis.
-    """
-    error = fitness_label.removeprefix("minus the ")
-    return None if error == fitness_label else error
 
 
 def fitness_axes(learning_task: LearningTask) -> dict[str, str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from evolution import access
 from evolution.enums import ProbeKind
 from evolution.errors import ProbeRefused
 from evolution.models import Probe
@@ -16,50 +17,65 @@ from evolution.panel_plot import panel_figure
 from evolution.rule_shape import shape_panels
 from evolution.services import probes
 from evolution.views.control import conflict
+from evolution.views.guards import for_members, open_to_the_public
 from evolution.views.lookup import rule_or_404
 from evolution.views.microscope import fitting_tasks, probe_context
 from evolution.views.presentation import figure_response
 
+if TYPE_CHECKING:
+    from evolution.access import Person
+    from evolution.models.probe import ProbeQuerySet
 
+
+@for_members
 @require_POST
 def simulate(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask for a simulation of a rule, and go to where its answer appears."""
-    rule = rule_or_404(pk)
+    rule = rule_or_404(pk, request.user)
     name, _, preset = request.POST.get("in", "").partition("/")
-    kind = request.POST.get("kind", "")
     task = {task.name: task for task in fitting_tasks(rule)}.get(name)
-    if task is None or preset not in task.presets or kind not in ProbeKind.values:
+    if task is None or preset not in task.presets:
         return HttpResponseBadRequest("There is no such simulation of this rule.")
     try:
-        probe = probes.request_probe(rule, task, preset=preset, kind=kind, owner=request.user)
+        probe = probes.request_probe(rule, task, preset=preset, owner=request.user)
     except ProbeRefused as error:
         return conflict(request, str(error), rule.get_absolute_url())
     return redirect(f"{rule.get_absolute_url()}#simulation-{probe.pk}")
 
 
+@open_to_the_public
 @never_cache
 @require_safe
 def part(request: HttpRequest, pk: int) -> HttpResponse:
     """Return the part of a page that shows a simulation (for htmx)."""
-    return render(request, "evolution/_probe.html", {"item": probe_context(_probe_or_404(pk))})
+    return render(
+        request, "evolution/_probe.html", {"item": probe_context(_probe_or_404(pk, request.user))}
+    )
 
 
+@open_to_the_public
 @never_cache
 @require_safe
 def panel(request: HttpRequest, pk: int, index: int) -> HttpResponse:
     """Return one plot of a simulation for BokehJS."""
     # Panels are large: the database takes out the one.
-    found = Probe.objects.filter(pk=pk).values_list(f"panels__{index}", flat=True).first()
+    found = (
+        _visible_probes(request.user)
+        .filter(pk=pk)
+        .values_list(f"panels__{index}", flat=True)
+        .first()
+    )
     if found is None:
         raise Http404("There is no such plot.")
     return _figure(found)
 
 
+@open_to_the_public
 @never_cache
 @require_safe
 def shape(request: HttpRequest, pk: int, index: int) -> HttpResponse:
     """Return one plot of a rule itself for BokehJS."""
-    rule = rule_or_404(pk)
+    rule = rule_or_404(pk, request.user)
     tasks = fitting_tasks(rule)
     panels = shape_panels(rule, tasks[0] if tasks else None)
     if index >= len(panels):
@@ -71,8 +87,12 @@ def _figure(panel: dict[str, Any]) -> HttpResponse:
     return figure_response(panel_figure(panel))
 
 
-def _probe_or_404(pk: int) -> Probe:
+def _probe_or_404(pk: int, user: Person) -> Probe:
     try:
-        return Probe.objects.defer("panels").get(pk=pk)
+        return _visible_probes(user).defer("panels").get(pk=pk)
     except (Probe.DoesNotExist, OverflowError):
         raise Http404(f"There is no simulation {pk}.") from None
+
+
+def _visible_probes(user: Person) -> ProbeQuerySet:
+    return Probe.objects.filter(rule__in=access.visible_rules(user), kind=ProbeKind.BEHAVIOUR)

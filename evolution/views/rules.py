@@ -10,15 +10,16 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from evolution import catalogue, discoveries, fronts
+from evolution import access, catalogue, discoveries, fronts
 from evolution.drawings import strips
 from evolution.enums import Outcome
 from evolution.filters import RuleFilter
 from evolution.front_plot import LAYERS, front_figure
-from evolution.models import EvaluationContext, Experiment, Rule
+from evolution.models import EvaluationContext, Rule
 from evolution.models.rule import signature_text
 from evolution.services.validations import MAX_TRIALS
 from evolution.validated import ValidatedRules
+from evolution.views.guards import open_to_the_public
 from evolution.views.held_out import validation_context
 from evolution.views.microscope import microscope
 from evolution.views.presentation import (
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from evolution.catalogue import Context, RuleClass
+    from evolution.models.experiment import ExperimentQuerySet
 
 PER_PAGE = 25
 #: Pages beyond are not served: who looks for something far down filters.
@@ -49,12 +51,14 @@ N_CONTEXTS = 12
 N_DISCOVERIES = 20
 
 
+@open_to_the_public
 @never_cache
 @require_safe
 def rule_list(request: HttpRequest) -> HttpResponse:
     """List the classes of rules of a learning task; everything chosen stands in the address."""
-    learning_task = _chosen_task(request)
-    contexts = catalogue.contexts(learning_task)
+    visible = access.visible_experiments(request.user)
+    learning_task = _chosen_task(request, visible)
+    contexts = catalogue.contexts(learning_task, visible)
     data = request.GET.copy()
     data.setdefault("context", str(contexts[0].pk) if contexts else "")
     form = RuleFilter(data, contexts=contexts)
@@ -68,7 +72,7 @@ def rule_list(request: HttpRequest) -> HttpResponse:
     if is_valid and problem is None:
         criteria = _criteria(values, learning_task, context, typed)
         classes, is_more = catalogue.rule_classes(
-            criteria, offset=(number - 1) * PER_PAGE, limit=PER_PAGE
+            criteria, offset=(number - 1) * PER_PAGE, limit=PER_PAGE, visible=visible
         )
     query = request.GET.copy()
     query.pop("page", None)
@@ -81,7 +85,7 @@ def rule_list(request: HttpRequest) -> HttpResponse:
         "typed": typed,
         "problem": problem,
         "pointer": _pointer(values.get("q", ""), problem),
-        "rows": _rows(classes, learning_task, context),
+        "rows": _rows(classes, learning_task, context, visible),
         "max_trials": MAX_TRIALS,
         "number": number,
         "is_more": is_more and number < MAX_PAGE,
@@ -93,17 +97,19 @@ def rule_list(request: HttpRequest) -> HttpResponse:
     return render(request, "evolution/rules.html", page, status=status)
 
 
+@open_to_the_public
 @never_cache
 @require_safe
 def front(request: HttpRequest) -> HttpResponse:
     """Return the plot of complexity against fitness in one context for BokehJS."""
-    learning_task = _chosen_task(request)
+    visible = access.visible_experiments(request.user)
+    learning_task = _chosen_task(request, visible)
     labels = fitness_axes(learning_task)
     scale = request.GET.get("scale", "linear")
     if scale not in labels:
         return JsonResponse({"error": f"There is no scale {scale!r} here."}, status=400)
     asked = request.GET.get("context", "")
-    context = {str(item.pk): item for item in catalogue.contexts(learning_task)}.get(asked)
+    context = {str(item.pk): item for item in catalogue.contexts(learning_task, visible)}.get(asked)
     if context is None:
         raise Http404("There are no such trials.")
     fittest = fronts.fittest_by_complexity(context.pk, context.n_trials)
@@ -119,25 +125,32 @@ def front(request: HttpRequest) -> HttpResponse:
     return figure_response(figure)
 
 
+@open_to_the_public
 @never_cache
 @require_safe
 def page(request: HttpRequest, pk: int) -> HttpResponse:
     """Show a rule: its mathematics, shape, behaviour, forms, fitness, and where it was found."""
-    found = catalogue.rule_with_notes(pk)
+    found = catalogue.rule_with_notes(pk, access.visible_rules(request.user))
     if found is None:
         raise Http404(f"There is no rule {pk}.")
     rule, notes = found
-    counts = discoveries.found_counts([rule.fingerprint], n_forms=discoveries.N_FORMS_OF_ONE)
+    visible = access.visible_experiments(request.user)
+    counts = discoveries.found_counts(
+        [rule.fingerprint],
+        n_forms=discoveries.N_FORMS_OF_ONE,
+        visible=visible,
+        rule_id=rule.pk,
+    )
     n_runs, n_experiments = counts.get((rule.signature, rule.fingerprint), (0, 0))
     forms = Paginator(catalogue.forms(rule), N_FORMS).get_page(request.GET.get("forms"))
     number = _page_number(request)
     found_in, is_more = discoveries.first_in_runs(
-        rule, offset=(number - 1) * N_DISCOVERIES, limit=N_DISCOVERIES
+        rule, offset=(number - 1) * N_DISCOVERIES, limit=N_DISCOVERIES, visible=visible
     )
     learning_tasks = _tasks_of(rule)
     known = _known_rules(rule, learning_tasks)
     evaluations, beside = catalogue.evaluations_beside(
-        rule, [item["key"] for item in known], N_CONTEXTS
+        rule, [item["key"] for item in known], N_CONTEXTS, visible
     )
     context = {
         "section": "rules",
@@ -154,8 +167,8 @@ def page(request: HttpRequest, pk: int) -> HttpResponse:
         **microscope(rule, learning_tasks),
         "notes": notes,
         "own_note": next((note for note in notes if note["author_id"] == request.user.pk), None),
-        "contexts": _fitness_rows(evaluations, beside, known),
-        **validation_context(rule, learning_tasks, evaluations),
+        "contexts": _fitness_rows(evaluations, beside, known, visible),
+        **validation_context(rule, learning_tasks, evaluations, visible),
         "forms": forms,
         "simplest": forms[0] if forms.number == 1 and forms else None,
         "relatives": catalogue.relatives(rule, N_RELATIVES),
@@ -172,13 +185,13 @@ def page(request: HttpRequest, pk: int) -> HttpResponse:
 # --- the list -----------------------------------------------------------------------------------
 
 
-def _chosen_task(request: HttpRequest) -> LearningTask:
+def _chosen_task(request: HttpRequest, visible: ExperimentQuerySet) -> LearningTask:
     """Return the learning task that the address names, else that of the latest experiment."""
     names = learning_task_names()
     name = request.GET.get("task")
     if not name:
         latest = (
-            Experiment.objects.filter(learning_task_name__in=names)
+            visible.filter(learning_task_name__in=names)
             .newest_first()
             .values_list("learning_task_name", flat=True)
             .first()
@@ -244,7 +257,10 @@ def _criteria(
 
 
 def _rows(
-    classes: Iterable[RuleClass], learning_task: LearningTask, context: Context | None
+    classes: Iterable[RuleClass],
+    learning_task: LearningTask,
+    context: Context | None,
+    visible: ExperimentQuerySet,
 ) -> list[dict[str, Any]]:
     classes = list(classes)
     is_error = bool(error_label(learning_task.fitness_label))
@@ -258,7 +274,7 @@ def _rows(
     names = catalogue.names_of_rules(
         signature_text(learning_task.signature), [item.rule.fingerprint for item in classes]
     )
-    validations = ValidatedRules([item.rule for item in classes], learning_task)
+    validations = ValidatedRules([item.rule for item in classes], learning_task, visible)
     like = None
     if context is not None:
         like = EvaluationContext.objects.get(pk=context.pk).task_parameters
@@ -298,11 +314,14 @@ def _known_rules(rule: Rule, learning_tasks: Iterable[LearningTask]) -> list[dic
 
 
 def _fitness_rows(
-    evaluations: list[Any], baselines: dict[tuple[int, str], Any], known: list[dict[str, Any]]
+    evaluations: list[Any],
+    baselines: dict[tuple[int, str], Any],
+    known: list[dict[str, Any]],
+    visible: ExperimentQuerySet,
 ) -> list[dict[str, Any]]:
     """Return trials and fitness in each context, beside those of the rules of the literature."""
     context_ids = {evaluation.context_id for evaluation in evaluations}
-    experiments = catalogue.experiments_in(context_ids)
+    experiments = catalogue.experiments_in(context_ids, visible)
     rows = []
     for evaluation in evaluations:
         try:

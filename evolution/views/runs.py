@@ -12,28 +12,31 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from evolution import genealogy, selectors
+from evolution import access, genealogy, selectors
 from evolution.drawings import changes_in_words, draw, graphs_of, mutated_addresses
 from evolution.enums import Origin, StopReason
-from evolution.models import Experiment, Generation, Rule, Run
+from evolution.models import Generation, Rule, Run
 from evolution.services.validations import MAX_TRIALS
 from evolution.validated import ValidatedRules
+from evolution.views.guards import open_to_link_holders
 
 if TYPE_CHECKING:
+    from evolution.access import Person
     from evolution.cgp.genome_graph import GenomeGraph
     from evolution.cgp.parameters import EvolutionParameters
     from evolution.genealogy import Change
-    from evolution.models import Individual
+    from evolution.models import Experiment, Individual
     from evolution.validated import Validated
 
 CHANGES_PER_PAGE = 20
 
 
+@open_to_link_holders
 @never_cache
 @require_safe
 def lineage(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     """Show the way from the first ancestor to the champion."""
-    run = get_run(pk, number)
+    run = get_run(pk, number, request.user)
     whole = None
     if run.champion_index is not None:
         whole = genealogy.collapse(genealogy.ancestors(run, run.champion_index))
@@ -44,7 +47,7 @@ def lineage(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     individuals = genealogy.individuals_by_index(run, wanted)
     parameters = evolution_parameters(run.experiment)
     context = {
-        **run_context(run, "lineage"),
+        **run_context(run, "lineage", request.user),
         "lineage": whole,
         "n_neutral": whole.length - len(changes) if whole else 0,
         "page": page,
@@ -57,11 +60,12 @@ def lineage(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     return render(request, "evolution/run_lineage.html", context)
 
 
+@open_to_link_holders
 @never_cache
 @require_safe
 def population(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     """Show everybody of one generation: who survived it, and who was born in it."""
-    run = get_run(pk, number)
+    run = get_run(pk, number, request.user)
     last = selectors.last_generation(run)
     asked = request.GET.get("generation", "").strip()
     message = ""
@@ -86,7 +90,7 @@ def population(request: HttpRequest, pk: int, number: int) -> HttpResponse:
             for individual in genealogy.population(run, index, parents)
         ]
     context = {
-        **run_context(run, "population"),
+        **run_context(run, "population", request.user),
         "generation": generation,
         "index": index,
         "last": last,
@@ -99,22 +103,22 @@ def population(request: HttpRequest, pk: int, number: int) -> HttpResponse:
 # --- shared by the pages of a run ---------------------------------------------------------------
 
 
-def get_run(pk: int, number: int) -> Run:
+def get_run(pk: int, number: int, user: Person) -> Run:
     """Return a run with its experiment and the number of its champion, or answer 404."""
     try:
         return (
             Run.objects.without_engine_state()
             .select_related("experiment")
             .annotate(champion_index=F("champion__index"), champion_rule_id=F("champion__rule_id"))
-            .get(experiment__pk=pk, index=number - 1)
+            .get(experiment__in=access.visible_experiments(user).filter(pk=pk), index=number - 1)
         )
     except Run.DoesNotExist:
-        if Experiment.objects.filter(pk=pk).exists():
+        if access.visible_experiments(user).filter(pk=pk).exists():
             raise Http404(f"The experiment {pk} has no run {number}.") from None
         raise Http404(f"There is no experiment {pk}.") from None
 
 
-def run_context(run: Run, tab: str) -> dict[str, Any]:
+def run_context(run: Run, tab: str, user: Person) -> dict[str, Any]:
     """Return what the heading of a run's pages shows."""
     return {
         "section": "experiments",
@@ -125,20 +129,21 @@ def run_context(run: Run, tab: str) -> dict[str, Any]:
         "last_generation": selectors.last_generation(run),
         "stop_reason": StopReason(run.stop_reason).label if run.stop_reason else "",
         # Asked for by the pages that show it.
-        "champion_validated": partial(_validated, run),
+        "champion_validated": partial(_validated, run, user),
         "max_trials": MAX_TRIALS,
         "previous_number": run.number - 1 or None,
         "next_number": run.number + 1 if run.number < run.experiment.n_runs else None,
     }
 
 
-def _validated(run: Run) -> Validated | None:
+def _validated(run: Run, user: Person) -> Validated | None:
     """Return what the rule of the champion gave in held-out trials."""
     if run.champion_rule_id is None:
         return None
     experiment = run.experiment
     rule = Rule.objects.get(pk=run.champion_rule_id)
-    return ValidatedRules([rule], experiment.learning_task).of(
+    visible = access.visible_experiments(user)
+    return ValidatedRules([rule], experiment.learning_task, visible).of(
         rule, like=experiment.task_parameters, fitness=run.champion_fitness
     )
 

@@ -55,8 +55,8 @@ the postsynaptic neuron. Rules read
   ``expr_depress``.
 
 With ``expr_facilitate`` = ``"E"`` and ``expr_depress`` = ``"E"`` this is the classic additive rule;
-``"(1 - w)*E"`` and ``"w*E"`` make it multiplicative. Rules can contain numbers, ``+``, ``-``, ``*``,
-``/``, ``**`` and parentheses. They are compiled to machine code when they are set; an expression that
+``"(1 - w)*E"`` and ``"w*E"`` make it multiplicative [2]_. Rules can contain numbers, ``+``, ``-``,
+``*``, ``/``, ``**`` and parentheses. They are compiled to machine code when they are set; an expression that
 cannot be compiled raises ``BadProperty`` and leaves the model as it was. A rule whose value is not
 a number makes the weight ``Wmax`` at a postsynaptic and 0 at a presynaptic spike.
 

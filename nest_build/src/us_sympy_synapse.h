@@ -50,10 +50,10 @@ where
 * ``s`` (also ``x_2``) is the presynaptic spike train, filtered as the postsynaptic neuron would
   filter it through a synapse of unit weight (in mV).
 
-With ``expr`` = ``"(v - u)*s"`` this is the rule of Urbanczik and Senn [1]_ for a linear neuron. Rules
-can contain numbers, ``+``, ``-``, ``*``, ``/``, ``**`` and parentheses. They are compiled to machine
-code when they are set; an expression that cannot be compiled raises ``BadProperty`` and leaves the
-model as it was.
+With ``expr`` = ``"(v - u)*s"`` this is the rule of Urbanczik and Senn [1]_ for a linear neuron; a
+model of this name was first used in [2]_. Rules can contain numbers, ``+``, ``-``, ``*``, ``/``,
+``**`` and parentheses. They are compiled to machine code when they are set; an expression that
+cannot be compiled raises ``BadProperty`` and leaves the model as it was.
 
 The rule is integrated slice by slice (a slice is the minimal delay of the network): all spikes of a
 slice are transmitted with the weight that the synapse had at the beginning of that slice. A

@@ -50,7 +50,7 @@ where
   it through a synapse of unit weight (in mV),
 * :math:`s` is 1 if the postsynaptic neuron spikes in this step, else 0, and
 * :math:`u` is its membrane potential in mV, before any reset; :math:`h` is in ms and :math:`\rho` in
-  Hz, as in the original model of this name.
+  Hz, as in the original model of this name [2]_.
 
 The weight is changed from outside, when the reward is known: read ``E``, set ``weight``. The
 constants belong to the synapse and do not follow the parameters of the neuron.

@@ -36,12 +36,12 @@ Neuron with escape noise that learns in trials to spike for some inputs and to b
 Description
 +++++++++++
 
-``usrl_trial_neuron`` has the dynamics and the noise of ``iaf_psc_exp_escape``, which is reset after
-each spike. In addition it knows about trials: in trial :math:`k` = 0, 1, ..., which lasts from
-``first_trial`` + :math:`k` ``trial_duration`` to ``first_trial`` + (:math:`k` + 1)
-``trial_duration``, it starts at rest, and at the end it compares its answer, +1 if it has spiked and
--1 if not, with ``target_class`` [:math:`k`]. If they are equal the reward is +1, else -1. Outside of
-the trials nothing happens.
+``usrl_trial_neuron`` is the output neuron of reward-driven learning [1]_ as simulated in [2]_. It has
+the dynamics and the noise of ``iaf_psc_exp_escape``, which is reset after each spike. In addition it
+knows about trials: in trial :math:`k` = 0, 1, ..., which lasts from ``first_trial`` + :math:`k`
+``trial_duration`` to ``first_trial`` + (:math:`k` + 1) ``trial_duration``, it starts at rest, and at
+the end it compares its answer, +1 if it has spiked and -1 if not, with ``target_class`` [:math:`k`].
+If they are equal the reward is +1, else -1. Outside of the trials nothing happens.
 
 Synapses of the model ``usrl_trial_synapse`` change their weights at the end of each trial by a rule of
 this reward and of their eligibility traces. A synapse of the model ``usrl_synapse`` would compute its

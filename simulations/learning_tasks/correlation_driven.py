@@ -283,6 +283,7 @@ class CorrelationDrivenTask(LearningTask):
                 "n_offspring": 8,
                 "tournament_size": 1,
                 "mutation_rate": 0.05,
+                "mutation_count": "fixed",
                 "n_columns": 5,
                 "n_rows": 1,
                 "primitives": ("Add", "Sub", "Mul", "Div", "Pow", "One", "Tenth", "Ten"),

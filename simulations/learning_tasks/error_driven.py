@@ -219,6 +219,7 @@ class ErrorDrivenTask(LearningTask):
                 "n_offspring": 4,
                 "tournament_size": 1,
                 "mutation_rate": 0.045,
+                "mutation_count": "fixed",
                 "n_columns": 12,
                 "n_rows": 1,
                 "primitives": ("Add", "Sub", "Mul", "Div", "One"),

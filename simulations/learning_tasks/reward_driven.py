@@ -244,6 +244,7 @@ class RewardDrivenTask(LearningTask):
                 "n_offspring": 4,
                 "tournament_size": 1,
                 "mutation_rate": 0.045,
+                "mutation_count": "fixed",
                 "n_columns": 5,
                 "n_rows": 1,
                 "primitives": ("Add", "Sub", "Mul", "Div", "One", "Tenth", "Ten"),

@@ -44,7 +44,7 @@
       glyph.background_fill_color = { value: colors.of("surface") };
       glyph.background_fill_alpha = 0.75;
     } else if (glyph.type !== "VArea") glyph.line_color = color;
-    if (["VArea", "Scatter", "Quad"].includes(glyph.type)) glyph.fill_color = color;
+    if (["VArea", "VStrip", "Scatter", "Quad"].includes(glyph.type)) glyph.fill_color = color;
   }
 
   function paint(figure, container) {

@@ -9,7 +9,10 @@ document.addEventListener("submit", (event) => {
     return;
   }
   form.dataset.submitted = "true";
-  for (const button of form.querySelectorAll("button[type=submit]")) button.disabled = true;
+  // Afterwards: the value of a button that is disabled already would not be sent.
+  setTimeout(() => {
+    for (const button of form.querySelectorAll("button[type=submit]")) button.disabled = true;
+  });
 });
 
 // Coming back with the browser's Back button shows the page as it was left.

@@ -27,13 +27,14 @@ def test_a_rule_is_typed_checked_simulated_and_kept(
     field.fill("s*v - s*u")
     expect(page.locator("#check")).to_contain_text("Urbanczik-Senn")
     page.get_by_role("button", name="Simulate now").click()
-    page.wait_for_url(re.compile(r"/rules/\d+/#simulation-\d+$"))
-    # Without a reload: a worker does it, and the part renews itself.
+    # Without leaving the lab: a worker does it, and the part renews itself when it is told to.
     shown = page.get_by_role("article", name=re.compile("^Simulation"))
     expect(shown.get_by_role("heading", name="Weights", exact=True)).to_be_visible(timeout=60_000)
     for plot in shown.locator("[data-figure-url]").all():
         plot.scroll_into_view_if_needed()
         expect(plot).to_have_attribute("data-ready", "")
+    page.get_by_role("link", name="the page of this rule").click()
+    page.wait_for_url(re.compile(r"/rules/\d+/$"))
     page.get_by_text("Give it a name").click()
     page.get_by_label("Name", exact=True).fill("Mine")
     page.get_by_role("button", name="Keep").click()
@@ -48,6 +49,7 @@ def test_a_rule_is_validated_beside_the_rules_of_the_literature(
     page.get_by_label("Weight change").fill("2*s*v - 2*s*u")
     page.get_by_label("Name", exact=True).fill("Twice")
     page.get_by_role("button", name="Keep").click()
+    expect(page.get_by_text("Twice by ann")).to_be_visible()
     expect(page.locator("#shape-0[data-ready]")).to_be_visible()
     section = page.get_by_role("region", name="Validation", exact=True)
     section.get_by_label("Parameters").select_option("error-driven/demo")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from evolution import catalogue, discoveries, fronts
 from evolution.catalogue import Criteria
-from evolution.models import Evaluation, EvaluationContext, Individual, Rule
+from evolution.models import Evaluation, EvaluationContext, Experiment, Individual, Rule
 from evolution.models.rule import signature_text
 from evolution.services import evaluations
 from nest_build.rules import RuleSyntaxError
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from evolution.catalogue import Context, RuleClass
-    from evolution.models import Experiment
 
 pytestmark = pytest.mark.django_db
 
@@ -78,7 +77,7 @@ def add_other_forms(experiment: Experiment) -> None:
 
 @pytest.fixture
 def contexts(history: list[Experiment]) -> list[Context]:
-    return catalogue.contexts(get_learning_task(NAME))
+    return catalogue.contexts(get_learning_task(NAME), Experiment.objects.all())
 
 
 def classes() -> dict[str, list[Rule]]:
@@ -93,7 +92,9 @@ def all_pages(criteria: Criteria, limit: int = 7) -> list[RuleClass]:
     found: list[RuleClass] = []
     is_more = True
     while is_more:
-        page, is_more = catalogue.rule_classes(criteria, offset=len(found), limit=limit)
+        page, is_more = catalogue.rule_classes(
+            criteria, offset=len(found), limit=limit, visible=Experiment.objects.all()
+        )
         assert len(page) == limit or not is_more
         found += page
     return found
@@ -124,7 +125,7 @@ def test_contexts_know_their_experiments(history, contexts):
         ((experiment.pk, experiment.name),) for experiment in reversed(history)
     ]
     assert [context.n_trials for context in contexts] == [3, 3]
-    assert catalogue.contexts(get_learning_task("error-driven")) == []
+    assert catalogue.contexts(get_learning_task("error-driven"), Experiment.objects.all()) == []
 
 
 @pytest.mark.parametrize("sort", ["newest", "oldest", "simplest"])
@@ -190,7 +191,9 @@ def test_conditions_are_those_of_plain_python(contexts):
 def test_the_list_takes_few_statements(contexts, django_assert_max_num_queries):
     for criteria in (Criteria(), Criteria(context=contexts[0], sort="fitness")):
         with django_assert_max_num_queries(6):
-            assert catalogue.rule_classes(criteria, offset=0, limit=50)[0]
+            assert catalogue.rule_classes(
+                criteria, offset=0, limit=50, visible=Experiment.objects.all()
+            )[0]
 
 
 @pytest.mark.parametrize("text", ["(v - u)*s", "s*v - u*s", "(v-u) / (1/s)", "-s*(u - v)"])
@@ -241,12 +244,16 @@ def test_discoveries_are_the_first_individuals_of_each_run(history):
             (i.run.experiment_id, i.run.index + 1, i.index, i.birth_generation, i.fitness)
             for _, i in sorted(first.items(), reverse=True)
         ]
-        found, is_more = discoveries.first_in_runs(members[-1], offset=0, limit=3)
+        found, is_more = discoveries.first_in_runs(
+            members[-1], offset=0, limit=3, visible=Experiment.objects.all()
+        )
         assert [
             (d.experiment_id, d.run_number, d.index, d.generation, d.fitness) for d in found
         ] == expected[:3], fingerprint
         assert is_more == (len(expected) > 3)
-        rest, _ = discoveries.first_in_runs(members[0], offset=3, limit=3)
+        rest, _ = discoveries.first_in_runs(
+            members[0], offset=3, limit=3, visible=Experiment.objects.all()
+        )
         assert [d.index for d in rest] == [row[2] for row in expected[3:6]]
 
 

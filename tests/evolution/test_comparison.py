@@ -77,7 +77,7 @@ def text_of(response: HttpResponse) -> str:
 
 def test_groups_come_in_the_order_in_which_they_were_named(pair):
     fast, slow = pair
-    groups = comparison.groups_of([slow.pk, fast.pk], [])
+    groups = comparison.groups_of([slow.pk, fast.pk], [], Experiment.objects.all())
     assert [group.label for group in groups] == ["A · Slow", "B · Fast <b>"]
     assert [len(group.runs) for group in groups] == [5, 5]
     assert groups[1].final_fitness == [-11.5, -12.5, -13.5, -14.5, -15.5]
@@ -85,7 +85,9 @@ def test_groups_come_in_the_order_in_which_they_were_named(pair):
 
 def test_of_an_experiment_with_single_runs_only_these_count(pair):
     fast, slow = pair
-    (group, other) = comparison.groups_of([fast.pk], [(slow.pk, 2), (fast.pk, 4), (fast.pk, 1)])
+    (group, other) = comparison.groups_of(
+        [fast.pk], [(slow.pk, 2), (fast.pk, 4), (fast.pk, 1)], Experiment.objects.all()
+    )
     assert [run.number for run in group.runs] == [1, 4]
     assert group.label == "A · Fast <b>, runs 1, 4"
     assert other.label == "B · Slow, run 2"
@@ -94,9 +96,9 @@ def test_of_an_experiment_with_single_runs_only_these_count(pair):
 
 def test_what_does_not_exist_is_named(pair):
     with pytest.raises(ComparisonError, match=r"There is no experiment 999\."):
-        comparison.groups_of([pair[0].pk, 999], [])
+        comparison.groups_of([pair[0].pk, 999], [], Experiment.objects.all())
     with pytest.raises(ComparisonError, match=r"“Slow” has no run 6\."):
-        comparison.groups_of([], [(pair[1].pk, 6)])
+        comparison.groups_of([], [(pair[1].pk, 6)], Experiment.objects.all())
 
 
 def test_keys_go_on_behind_z():
@@ -108,7 +110,7 @@ def test_only_parameters_that_differ_are_listed_with_their_units(pair):
     Experiment.objects.filter(pk=pair[0].pk).update(
         task_parameters={**pair[0].task_parameters, "t_sim_ms": 99.0}, seed=77
     )
-    groups = comparison.groups_of([item.pk for item in pair], [])
+    groups = comparison.groups_of([item.pk for item in pair], [], Experiment.objects.all())
     found = {item.label: item for item in comparison.differing_parameters(groups)}
     assert set(found) == {"mutation rate", "t sim", "seed"}
     before = pair[0].evolution_parameters["mutation_rate"]
@@ -122,7 +124,9 @@ def test_only_parameters_that_differ_are_listed_with_their_units(pair):
 
 
 def with_target(experiments: list[Experiment], fitness: float) -> list[comparison.Group]:
-    groups = comparison.groups_of([experiment.pk for experiment in experiments], [])
+    groups = comparison.groups_of(
+        [experiment.pk for experiment in experiments], [], Experiment.objects.all()
+    )
     comparison.add_targets(groups, get_learning_task("error-driven"), fitness)
     return groups
 
@@ -157,8 +161,9 @@ def test_seconds_do_not_count_pauses(pair):
         created_at=start + timedelta(seconds=100)
     )
     for action, second in ((Action.PAUSED, 20), (Action.RESUMED, 50)):
-        entry = LogEntry.objects.create(experiment=pair[0], action=action)
-        LogEntry.objects.filter(pk=entry.pk).update(created_at=start + timedelta(seconds=second))
+        LogEntry.objects.create(
+            experiment=pair[0], action=action, created_at=start + timedelta(seconds=second)
+        )
     fast, slow = comparison.times_to_target(with_target(pair, -13.0), "seconds")
     assert fast.reached == pytest.approx((70, 70))
     assert fast.censored == pytest.approx((470, 470, 470))
@@ -171,7 +176,7 @@ def test_without_a_target_of_ones_own_the_best_known_rule_is_it(make_experiment)
     experiment = make_experiment(n_runs=2, n_generations=6)
     launch(experiment)
     work_until_idle()
-    groups = comparison.groups_of([experiment.pk], [])
+    groups = comparison.groups_of([experiment.pk], [], Experiment.objects.all())
     task = get_learning_task(NAME)
     comparison.add_targets(groups, task, None)
     known = groups[0].target
@@ -208,7 +213,7 @@ def test_the_front_is_that_of_what_the_runs_have_found(make_experiment):
         work_until_idle()
         experiment.refresh_from_db()
     assert first.context_id == second.context_id
-    groups = comparison.groups_of([first.pk, second.pk], [])
+    groups = comparison.groups_of([first.pk, second.pk], [], Experiment.objects.all())
     for group, front in zip(groups, comparison_fronts.fronts(groups), strict=True):
         n_trials = group.experiment.task_parameters["n_trials"]
         rows = Evaluation.objects.filter(

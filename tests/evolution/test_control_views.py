@@ -53,7 +53,7 @@ NAME = "A <b>bold</b> test"
 
 @pytest.fixture
 def ann(client, django_user_model) -> Client:
-    client.force_login(django_user_model.objects.create_user("ann"))
+    client.force_login(django_user_model.objects.create_superuser("ann"))
     return client
 
 
@@ -131,7 +131,7 @@ def test_unknown_experiments_are_not_found(ann, name):
 @pytest.mark.parametrize("name", [*POST_ONLY, *FORMS])
 def test_forms_of_other_sites_are_refused(django_user_model, experiment, name):
     strict = Client(enforce_csrf_checks=True)
-    strict.force_login(django_user_model.objects.create_user("ann"))
+    strict.force_login(django_user_model.objects.create_superuser("ann"))
     before = Experiment.objects.values().get()
     response = strict.post(address(name, experiment), {"confirmation": str(experiment.pk)})
     assert response.status_code == 403
@@ -464,12 +464,13 @@ def crash(experiment) -> Evaluation:
 def test_failures_are_counted_by_reason_and_detailed_for_operators(
     ann, experiment, crash, django_user_model
 ):
+    ann.force_login(django_user_model.objects.create_user("member"))
     for path in (experiment.get_absolute_url(), address("experiment-records", experiment)):
         response = ann.get(path)
         assert "1 crash of the simulator 1 not a finite number" in text_of(response)
         assert "v/s crash of the simulator Run 1, generation 5 just now" in text_of(response)
         assert "Signal 11" not in text_of(response)
-    ann.force_login(django_user_model.objects.create_user("op", is_staff=True))
+    ann.force_login(django_user_model.objects.create_superuser("op"))
     html = ann.get(experiment.get_absolute_url()).content.decode()
     assert "Signal 11 in &lt;b&gt;NEST&lt;/b&gt;" in html
 

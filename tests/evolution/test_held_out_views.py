@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from django.urls import reverse
 
-from evolution.models import Validation
+from evolution.models import Experiment, Validation
 from evolution.services.validations import MAX_TRIALS
 from evolution.templatetags.evolution_format import fitness
 from evolution.validated import ValidatedRules
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from django.http import HttpResponse
     from django.test import Client
 
-    from evolution.models import Experiment, Rule
+    from evolution.models import Rule
 
 pytestmark = pytest.mark.django_db
 
@@ -75,7 +75,7 @@ def test_a_rule_is_asked_for_followed_and_shown(ann, rule, django_assert_max_num
     assert answered.content.decode().lstrip().startswith("<section")
     with django_assert_max_num_queries(MAX_QUERIES):
         page = text_of(ann.get(rule.get_absolute_url()))
-    found = ValidatedRules([rule], get_learning_task(NAME)).of(rule)
+    found = ValidatedRules([rule], get_learning_task(NAME), Experiment.objects.all()).of(rule)
     estimate = found.estimate
     assert f"3 {fitness(estimate.sd)} {fitness(estimate.value)}" in page
     assert f"[{fitness(estimate.low)}, {fitness(estimate.high)}]" in page
@@ -88,7 +88,9 @@ def test_marks_are_wherever_the_rule_appears(
 ) -> None:
     ask(ann, rule)
     work_until_idle()
-    estimate = ValidatedRules([rule], get_learning_task(NAME)).of(rule).estimate
+    estimate = (
+        ValidatedRules([rule], get_learning_task(NAME), Experiment.objects.all()).of(rule).estimate
+    )
     mark = f"{fitness(estimate.value)} [{fitness(estimate.low)}, {fitness(estimate.high)}]"
     individual = experiment.runs.get(index=1).champion
     for path in (
@@ -200,7 +202,7 @@ def test_figures_hold_every_value(ann, rule) -> None:
     ask(ann, rule)
     ask(ann, rule, "robustness", 2)
     work_until_idle()
-    found = ValidatedRules([rule], get_learning_task(NAME)).of(rule)
+    found = ValidatedRules([rule], get_learning_task(NAME), Experiment.objects.all()).of(rule)
     path = reverse("evolution:held-out-trials", args=[rule.pk, found.context.pk])
     item = ann.get(path).content.decode()
     for value in found.evaluation.trials:

@@ -45,27 +45,26 @@ def text_of(response: HttpResponse) -> str:
 def test_a_rule_is_simulated_from_its_page_and_the_answer_stays(ann: Client) -> None:
     rule = rule_of("v*s")
     address = f"/rules/{rule.pk}/simulate/"
-    answer = ann.post(address, {"in": f"{NAME}/demo", "kind": "validation"})
+    answer = ann.post(address, {"in": f"{NAME}/demo"})
     probe = Probe.objects.get()
     assert answer.url == f"/rules/{rule.pk}/#simulation-{probe.pk}"
     part = ann.get(f"/simulations/{probe.pk}/")
     assert "Waiting for a worker" in text_of(part)
-    assert 'hx-trigger="every 1s"' in part.content.decode()
+    assert f'data-probe-socket="/ws/simulations/{probe.pk}/"' in part.content.decode()
     probes.run_probe(probe.pk, worker="a")
     part = ann.get(f"/simulations/{probe.pk}/")
-    assert "hx-trigger" not in part.content.decode()
-    assert "This rule" in text_of(part)
-    assert "product" in text_of(ann.get(rule.get_absolute_url()))
+    assert "data-probe-socket" not in part.content.decode()
+    assert "simulated in less than 1 s" in text_of(part)
+    assert "simulated in less than 1 s" in text_of(ann.get(rule.get_absolute_url()))
 
 
 @pytest.mark.parametrize(
     "data",
     [
         {},
-        {"in": "nothing/demo", "kind": "behaviour"},
-        {"in": f"{NAME}/nothing", "kind": "behaviour"},
-        {"in": f"{NAME}/demo", "kind": "nothing"},
-        {"in": "reward-driven/demo", "kind": "behaviour"},
+        {"in": "nothing/demo"},
+        {"in": f"{NAME}/nothing"},
+        {"in": "reward-driven/demo"},
     ],
 )
 def test_a_simulation_that_does_not_exist_is_refused(ann: Client, data: dict) -> None:
@@ -79,7 +78,7 @@ def test_too_many_simulations_are_refused_with_a_message(ann: Client) -> None:
         rule = rule_of(f"v + {index + 2}")
         answer = ann.post(
             f"/rules/{rule.pk}/simulate/",
-            {"in": f"{NAME}/demo", "kind": "behaviour"},
+            {"in": f"{NAME}/demo"},
             follow=True,
         )
     assert answer.status_code == 409
@@ -148,6 +147,28 @@ def test_a_typed_rule_is_simulated_and_kept(ann: Client, django_user_model) -> N
     assert sorted(RuleNote.objects.values_list("name", flat=True)) == ["Bob's", "Ours"]
 
 
+def test_the_lab_shows_the_simulation_of_what_is_typed(ann: Client) -> None:
+    data = {"expression-delta_w": "2*v*s", "preset": "demo", "action": "simulate"}
+    part = ann.post(f"/lab/?task={NAME}", data, headers={"HX-Request": "true"})
+    probe = Probe.objects.get()
+    assert f'data-probe-socket="/ws/simulations/{probe.pk}/"' in part.content.decode()
+    assert probe.rule.get_absolute_url() in part.content.decode()
+    for index in range(probes.MAX_OPEN - 1):
+        data["expression-delta_w"] = f"v + {index + 2}"
+        ann.post(f"/lab/?task={NAME}", data, headers={"HX-Request": "true"})
+    data["expression-delta_w"] = "v"
+    refused = ann.post(f"/lab/?task={NAME}", data, headers={"HX-Request": "true"})
+    assert "are not finished yet" in text_of(refused)
+
+
+def test_the_lab_says_what_is_wrong_where_it_is_typed(ann: Client) -> None:
+    data = {"expression-delta_w": "v +", "preset": "demo", "action": "simulate"}
+    part = ann.post(f"/lab/?task={NAME}", data, headers={"HX-Request": "true"})
+    assert part.headers["HX-Retarget"] == "#check"
+    assert "column" in text_of(part)
+    assert not Probe.objects.exists()
+
+
 def test_the_window_is_that_of_the_pair_rule(ann: Client) -> None:
     rule = rule_of("w*E;(1 - w)*E", "correlation-driven")
     (panel,) = shape_panels(rule, None)
@@ -195,9 +216,8 @@ def test_decimation_keeps_extremes() -> None:
 
 def test_pages_of_rules_have_few_queries(ann: Client, django_assert_max_num_queries) -> None:
     rule = rule_of("v*s")
-    for kind in ("behaviour", "validation"):
-        ann.post(f"/rules/{rule.pk}/simulate/", {"in": f"{NAME}/demo", "kind": kind})
-        probes.run_probe(Probe.objects.latest("pk").pk, worker="a")
+    ann.post(f"/rules/{rule.pk}/simulate/", {"in": f"{NAME}/demo"})
+    probes.run_probe(Probe.objects.latest("pk").pk, worker="a")
     assert json.dumps(Probe.objects.latest("pk").result)
     with django_assert_max_num_queries(12):
         ann.get(rule.get_absolute_url())

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def ann(client, django_user_model) -> Client:
-    client.force_login(django_user_model.objects.create_user("ann"))
+    client.force_login(django_user_model.objects.create_superuser("ann"))
     return client
 
 

@@ -31,6 +31,7 @@ from evolution.models import (
 )
 from evolution.published import UnknownFolder, read_folder
 from evolution.published.files import BrokenFile, read_npy, read_pickle
+from evolution.selectors import experiment_message
 from evolution.services import control, experiments
 from evolution.services.couriers import SilentCourier
 from evolution.validated import ValidatedRules
@@ -272,7 +273,7 @@ def test_what_was_imported_is_the_history_that_was_published(folder: Path) -> No
     assert "-2 ± 0.58" in experiment.provenance["validation of run 2"]
     # The same values stand where those of one's own validations do.
     champion = experiment.runs.get(index=1).champion.rule
-    found = ValidatedRules([champion], experiment.learning_task).of(
+    found = ValidatedRules([champion], experiment.learning_task, Experiment.objects.all()).of(
         champion, like=experiment.task_parameters
     )
     assert found.is_published
@@ -346,7 +347,7 @@ def test_a_published_experiment_is_not_changed(folder: Path) -> None:
 
 @pytest.mark.django_db
 def test_its_pages_can_be_looked_at(folder: Path, client: Client, django_user_model) -> None:
-    client.force_login(django_user_model.objects.create_user("ann"))
+    client.force_login(django_user_model.objects.create_superuser("ann"))
     imported(folder)
     for experiment in Experiment.objects.all():
         run = experiment.runs.first()
@@ -365,6 +366,8 @@ def test_its_pages_can_be_looked_at(folder: Path, client: Client, django_user_mo
         ):
             response = client.get(reverse(f"evolution:{name}", args=arguments))
             assert response.status_code == 200, name
+        # How long the authors' runs took is not known.
+        assert experiment_message(experiment)["elapsed_s"] is None
         page = client.get(reverse("evolution:compare") + f"?experiment={experiment.pk}")
         assert page.status_code == 200
     assert "published" in client.get(reverse("evolution:experiments")).content.decode()

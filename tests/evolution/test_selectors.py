@@ -145,7 +145,7 @@ def test_the_list_shows_state_progress_and_best_rule_in_one_statement(
 ) -> None:
     fresh = make_experiment(n_runs=2)
     with CaptureQueriesContext(connection) as queries:
-        rows = list(listing.experiments_for_list({}))
+        rows = list(listing.experiments_for_list({}, Experiment.objects.all()))
     assert len(queries) == 1
     assert rows == [fresh, finished]
     best = max(finished.runs.all(), key=lambda run: run.champion_fitness)
@@ -171,7 +171,7 @@ def test_progress_is_the_same_on_the_list_and_on_the_page(
         add_generations(run, [("u", -9.0)] * (n_generations + 1))
         Run.objects.filter(pk=run.pk).update(state=state)
     expected = (1 + 3 / 12 + 6 / 12) / 3
-    (row,) = listing.experiments_for_list({})
+    (row,) = listing.experiments_for_list({}, Experiment.objects.all())
     assert listing.progress(row) == pytest.approx(expected)
     message = selectors.experiment_message(experiment)
     assert presentation.progress(message) == pytest.approx(expected)
@@ -194,7 +194,7 @@ def test_of_equally_fit_champions_the_earlier_find_counts(
     best = selectors.champion(experiment)
     assert best.run == second
     assert selectors.best_run(experiment.runs.all()) == second
-    row = listing.experiments_for_list({}).get(pk=experiment.pk)
+    row = listing.experiments_for_list({}, Experiment.objects.all()).get(pk=experiment.pk)
     assert row.best_rule_id == best.rule_id
     runs = presentation.run_rows(selectors.runs_of(experiment))
     message = selectors.experiment_message(experiment)

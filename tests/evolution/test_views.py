@@ -50,7 +50,7 @@ ROUTES = {"experiments": "GET", "new-experiment": "GET", "estimate": "POST"}
 
 @pytest.fixture
 def ann(client, django_user_model) -> Client:
-    client.force_login(django_user_model.objects.create_user("ann"))
+    client.force_login(django_user_model.objects.create_superuser("ann"))
     return client
 
 

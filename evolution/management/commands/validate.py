@@ -182,9 +182,11 @@ def _experiment(pk: int) -> Experiment:
 
 def _held_out(rule: Rule, validation: Validation, learning_task: LearningTask) -> HeldOut:
     from evolution import catalogue, validated
+    from evolution.models import Experiment
 
-    training = catalogue.evaluations_of(rule)
-    found = validated.of_rule(rule, [learning_task], training)
+    everything = Experiment.objects.all()
+    training = catalogue.evaluations_of(rule, everything)
+    found = validated.of_rule(rule, [learning_task], training, everything)
     return next(item for item in found if item.own.context.pk == validation.context_id)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
+from scipy.stats import chisquare
 
 from evolution.cgp.encoding import EncodingError
 from evolution.cgp.engine import Engine, Question
@@ -112,6 +114,35 @@ def test_offspring_with_only_inactive_mutations_keep_the_fitness_of_their_parent
     assert inherited
     for candidate in inherited:
         assert candidate.fitness == float(candidate.parent_index)
+
+
+@pytest.mark.parametrize(
+    ("changes", "n_genes", "n_mutations"),
+    [
+        # Two inputs, the nodes and the output have three genes each.
+        ({"n_columns": 12, "mutation_rate": 0.045}, 45, 2),
+        ({"n_columns": 5, "mutation_rate": 0.045}, 24, 1),
+        ({"n_columns": 5, "mutation_rate": 0.001}, 24, 1),
+        ({"n_columns": 5, "mutation_rate": 1.0}, 24, 16),
+    ],
+    ids=["two", "one", "at least one", "all"],
+)
+def test_a_fixed_number_of_genes_mutates_and_all_alike(
+    changes: dict, n_genes: int, n_mutations: int
+) -> None:
+    parameters = EvolutionParameters.from_mapping({**changes, "mutation_count": "fixed"})
+    counts: Counter[int] = Counter()
+    for _, (request,), _ in run(start(parameters, n_branches=2), 500):
+        for candidate in request.born:
+            for genes, mutated in zip(candidate.genomes, candidate.mutated_genes, strict=True):
+                assert len(genes) == n_genes
+                if candidate.parent_index is not None:
+                    assert len(mutated) == n_mutations
+                    counts.update(mutated)
+    # Function and two inputs of each node, and the output; the inputs' genes cannot change.
+    assert len(counts) == 3 * parameters.n_columns + 1
+    assert min(counts) >= 6
+    assert chisquare(list(counts.values())).pvalue > 1e-4
 
 
 def test_asking_twice_breeds_once() -> None:

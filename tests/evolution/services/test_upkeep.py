@@ -8,14 +8,13 @@ from django.db import connection
 from evolution import catalogue
 from evolution.catalogue import Criteria
 from evolution.enums import EvaluationState
-from evolution.models import Evaluation
+from evolution.models import Evaluation, Experiment
 from evolution.services import evaluations, upkeep
 from tests.evolution.conftest import launch, work_until_idle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from evolution.models import Experiment
 
 N_RULES = 300
 
@@ -62,9 +61,11 @@ def add_rules(experiment: Experiment) -> None:
 
 
 def list_rules(experiment: Experiment) -> None:
-    (context,) = catalogue.contexts(experiment.learning_task)
+    (context,) = catalogue.contexts(experiment.learning_task, Experiment.objects.all())
     criteria = Criteria(signature=None, context=context, sort="fitness")
-    found, is_more = catalogue.rule_classes(criteria, offset=0, limit=25)
+    found, is_more = catalogue.rule_classes(
+        criteria, offset=0, limit=25, visible=Experiment.objects.all()
+    )
     assert len(found) == 25
     assert is_more
 

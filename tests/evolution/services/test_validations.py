@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 from evolution import validated
 from evolution.enums import ContextPurpose, ValidationState
 from evolution.errors import InvalidExperiment, ValidationRefused
-from evolution.models import Demand, Evaluation, EvaluationContext, Rule, Validation
+from evolution.models import Demand, Evaluation, EvaluationContext, Experiment, Rule, Validation
 from evolution.robustness import robustness
 from evolution.services import held_out, notes, validations
 from evolution.services.couriers import SilentCourier
@@ -27,8 +27,6 @@ from tests.evolution.regression_task import NAME, RegressionTask
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from evolution.models import Experiment
 
 pytestmark = pytest.mark.django_db
 
@@ -79,7 +77,9 @@ def test_values_are_those_of_held_out_trials_beside_the_literature() -> None:
     validation.refresh_from_db()
     assert (validation.state, Demand.objects.count()) == (ValidationState.FINISHED, 0)
     assert validation.context.seed == get_learning_task(NAME).presets["demo"].validation_seed
-    (found,) = validated.of_rule(rule_of("v*s"), [get_learning_task(NAME)], [])
+    (found,) = validated.of_rule(
+        rule_of("v*s"), [get_learning_task(NAME)], [], Experiment.objects.all()
+    )
     assert found.own.evaluation.trials == pytest.approx(expected("v*s", 1000, range(4)))
     ((name, baseline, difference),) = found.baselines
     assert name == "product"
@@ -147,8 +147,8 @@ def test_evolution_does_not_see_held_out_values(
     rule = rule_of("v")
     ask(rule)
     work_until_idle()
-    assert catalogue.evaluations_of(rule) == []
-    assert catalogue.evaluations_beside(rule, ["x"], 5) == ([], {})
+    assert catalogue.evaluations_of(rule, Experiment.objects.all()) == []
+    assert catalogue.evaluations_beside(rule, ["x"], 5, Experiment.objects.all()) == ([], {})
 
 
 def test_champions_of_an_experiment_are_validated_in_one_simulation(
@@ -167,7 +167,7 @@ def test_champions_of_an_experiment_are_validated_in_one_simulation(
     assert validation.state == ValidationState.FINISHED
     keys = {rule.key for rule in rules} | {rule_of("(v - u)*s").key}
     assert sum(log().values()) - before == 3 * len(keys)
-    rows = validated.champion_rows(experiment)
+    rows = validated.champion_rows(experiment, Experiment.objects.all())
     assert sorted(number for row in rows for number in row.runs) == [1, 2, 3]
     for row in rows:
         evaluation = row.validated.evaluation
@@ -239,9 +239,11 @@ def test_a_rule_that_fails_ends_the_validation_with_a_reason() -> None:
     work_until_idle()
     validation.refresh_from_db()
     assert validation.state == ValidationState.FINISHED
-    (found,) = validated.of_rule(rule, [get_learning_task(NAME)], [])
+    (found,) = validated.of_rule(rule, [get_learning_task(NAME)], [], Experiment.objects.all())
     assert (found.own.evaluation.reason, found.own.estimate) == ("not finite", None)
-    (other,) = validated.of_rule(rule_of("v"), [get_learning_task(NAME)], [])
+    (other,) = validated.of_rule(
+        rule_of("v"), [get_learning_task(NAME)], [], Experiment.objects.all()
+    )
     assert other.own.estimate.n_trials == 3
 
 
@@ -304,9 +306,10 @@ def test_robustness_has_the_fitness_at_each_value() -> None:
     )
     assert len(variations(preset.task_parameters)) == 4
     # What was simulated for this is no validation with other parameters.
-    assert [item.own.context.purpose for item in validated.of_rule(rule, [task], [])] == [
-        ContextPurpose.VALIDATION
-    ]
+    assert [
+        item.own.context.purpose
+        for item in validated.of_rule(rule, [task], [], Experiment.objects.all())
+    ] == [ContextPurpose.VALIDATION]
     assert validations.request_robustness(
         rule, task, preset=preset, parameters=preset.task_parameters, n_trials=2, owner=None
     ).pk == validation.pk  # fmt: skip
@@ -318,7 +321,9 @@ def test_the_fitness_of_a_task_of_least_values_is_the_least(
     monkeypatch.setattr(RegressionTask, "aggregate", Aggregate.MIN)
     ask(rule_of("v"), n_trials=6)
     work_until_idle()
-    (found,) = validated.of_rule(rule_of("v"), [get_learning_task(NAME)], [])
+    (found,) = validated.of_rule(
+        rule_of("v"), [get_learning_task(NAME)], [], Experiment.objects.all()
+    )
     values = expected("v", 1000, range(6))
     assert found.own.estimate.value == pytest.approx(min(values))
     assert found.own.estimate.mean == pytest.approx(np.mean(values))

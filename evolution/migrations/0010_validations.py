@@ -6,10 +6,15 @@ from django.conf import settings
 from django.db import migrations, models
 
 
+def drop_validations_by_probes(apps, schema_editor):
+    """Drop the answers that validations replace; nothing shows them any more."""
+    apps.get_model('evolution', 'Probe').objects.filter(kind='validation').delete()
+
+
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('evolution', '0006_published'),
+        ('evolution', '0008_people'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
@@ -62,4 +67,10 @@ class Migration(migrations.Migration):
             model_name='validation',
             index=models.Index(fields=['rule', 'kind'], name='validation_of_rule'),
         ),
+        migrations.AlterField(
+            model_name='probe',
+            name='kind',
+            field=models.CharField(choices=[('behaviour', 'behaviour in one trial'), ('figure', 'simulation of a figure of the paper'), ('held out', 'held-out trials of a figure of the paper')], max_length=12),
+        ),
+        migrations.RunPython(drop_validations_by_probes, migrations.RunPython.noop),
     ]

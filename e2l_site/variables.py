@@ -1,0 +1,102 @@
+"""The environment variables that e2l reads, described once for README and reference.
+
+They are read where they are needed; tests compare the sources with this list.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Variable:
+    """An environment variable.
+
+    Attributes
+    ----------
+    name : str
+    default : str
+        What holds where it is not set, as Markdown.
+    meaning : str
+        As Markdown, without links.
+    """
+
+    name: str
+    default: str
+    meaning: str
+
+
+VARIABLES = (
+    Variable(
+        "E2L_DATA_DIR",
+        "`var/`",
+        "database, secret key, queue and logs; one running `make up` per directory",
+    ),
+    Variable(
+        "E2L_WORKERS", "number of cores", "worker processes, each with a NEST kernel of its own"
+    ),
+    Variable(
+        "DATABASE_URL", "SQLite in the data directory", "`postgresql://user:password@host/name`"
+    ),
+    Variable(
+        "REDIS_URL",
+        "a private Valkey on a unix socket",
+        "`redis://host:6379/0`, `rediss://`, `unix://`",
+    ),
+    Variable(
+        "E2L_ALLOWED_HOSTS",
+        "localhost",
+        "comma-separated host names under which the site is reached",
+    ),
+    Variable(
+        "E2L_CSRF_TRUSTED_ORIGINS",
+        "none",
+        "comma-separated origins such as `https://lab.example.org`",
+    ),
+    Variable(
+        "E2L_LEARNING_TASKS",
+        "none",
+        "comma-separated learning tasks of your own as `package.module:ClassName`, found on "
+        "`PYTHONPATH`; see Add a learning task",
+    ),
+    Variable(
+        "E2L_HTTPS",
+        "0",
+        "1 behind a proxy that ends TLS and sets `X-Forwarded-Proto`; plain requests are "
+        "redirected",
+    ),
+    Variable(
+        "E2L_PUBLIC",
+        "0",
+        "1 lets everybody read, without an account, what the laboratory may read",
+    ),
+    Variable("E2L_SESSION_DAYS", "14", "days after which people sign in again"),
+    Variable(
+        "E2L_OIDC_ISSUER",
+        "none",
+        "sign-in by OpenID Connect: address of the provider; see People and sharing",
+    ),
+    Variable("E2L_OIDC_CLIENT_ID", "none", "name of this site at the provider"),
+    Variable("E2L_OIDC_CLIENT_SECRET", "none", "secret of this site at the provider"),
+    Variable("E2L_OIDC_NAME", "the issuer's host", "what the button of the sign-in page says"),
+    Variable("E2L_OIDC_ROLE", "viewer", "role of those who come by it first: viewer or member"),
+    Variable(
+        "E2L_SECRET_KEY",
+        "made at the first start",
+        "signs sessions; all web hosts need the same one",
+    ),
+    Variable(
+        "E2L_TIME_LIMIT_S",
+        "120",
+        "shortest time in s after which a trial counts as hanging; never less than 20 times the "
+        "estimate",
+    ),
+    Variable("E2L_DEBUG", "0", "1 shows Django's debugging pages"),
+    Variable(
+        "E2L_VALKEY_SOCKET",
+        "below the directory for temporary files",
+        "socket of the private Valkey",
+    ),
+    Variable("E2L_CHROMIUM", "the first one in `PATH`", "browser for the browser tests"),
+    Variable("CXX", "`c++`, `g++` or `clang++`", "compiler of the NEST modules"),
+)

@@ -1,0 +1,1 @@
+"""The documentation is built, and what it says is so."""
