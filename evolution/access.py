@@ -24,7 +24,7 @@ from django.contrib.auth.models import Group
 from django.db.models import Case, Exists, OuterRef, Q, Subquery, Value, When
 
 from evolution.enums import Role, Visibility
-from evolution.models import Experiment, Individual, Rule
+from evolution.models import Experiment, Individual, Rule, Validation
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from evolution.models.experiment import ExperimentQuerySet
     from evolution.models.rule import RuleQuerySet
+    from evolution.models.validation import ValidationQuerySet
 
     Person: TypeAlias = AbstractBaseUser | AnonymousUser
 
@@ -109,3 +110,23 @@ def visible_rules(user: Person) -> RuleQuerySet:
         rule=OuterRef("pk"), run__experiment__in=visible_experiments(user)
     )
     return Rule.objects.filter(Q(shared_at__isnull=False) | Exists(found_in))
+
+
+def visible_validations(user: Person) -> ValidationQuerySet:
+    """Return the validations that somebody may know of.
+
+    His own, and those about rules and experiments that he may read.
+    """
+    if is_operator(user):
+        return Validation.objects.all()
+    may_read = Validation.objects.about(visible_experiments(user)).filter(
+        Q(rule__isnull=True) | Q(rule__in=visible_rules(user))
+    )
+    if role_of(user) is not None:
+        return Validation.objects.filter(Q(pk__in=may_read.values("pk")) | Q(owner=user.pk))
+    return may_read
+
+
+def may_cancel(user: Person, validation: Validation) -> bool:
+    """Whether somebody may cancel a validation."""
+    return is_operator(user) or (may_simulate(user) and validation.owner_id == user.pk)

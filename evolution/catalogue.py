@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from django.db.models import Count, Exists, F, Min, OuterRef, Q
 
 from evolution.discoveries import N_FORMS_OF_MANY, found_counts
+from evolution.enums import ContextPurpose
 from evolution.models import Evaluation, Rule, RuleNote
 from nest_build.rules import PlasticityRule, RuleSyntaxError
 
@@ -269,7 +270,9 @@ def _add_evaluations(classes: Sequence[RuleClass]) -> None:
     """Give each class the latest evaluation of its simplest member."""
     latest: dict[int, Evaluation] = {}
     evaluations = Evaluation.objects.filter(
-        rule_id__in=[item.rule.pk for item in classes], context__shared_at__isnull=False
+        rule_id__in=[item.rule.pk for item in classes],
+        context__purpose=ContextPurpose.EVOLUTION,
+        context__shared_at__isnull=False,
     )
     for evaluation in evaluations.select_related("context").defer("detail").order_by("pk"):
         latest[evaluation.rule_id] = evaluation
@@ -334,24 +337,39 @@ def relatives(rule: Rule, limit: int) -> list[Rule]:
     )
 
 
-def evaluations_of(rule: Rule, limit: int, visible: ExperimentQuerySet) -> list[Evaluation]:
-    """Return what is known of a rule in each context that may be seen, the latest first."""
-    may_see = Q(context__shared_at__isnull=False) | Q(
-        context__in=visible.filter(context__isnull=False).order_by().values("context")
-    )
-    found = Evaluation.objects.filter(may_see, rule=rule).select_related("context")
+def evaluations_of(
+    rule: Rule, visible: ExperimentQuerySet, limit: int | None = None
+) -> list[Evaluation]:
+    """Return what is known of a rule in each context of experiments that may be seen, the latest
+    first."""
+    found = _seen_of(rule, visible).select_related("context")
     return list(found.order_by("-pk")[:limit])
 
 
-def evaluations_in(
-    context_ids: Iterable[int], signature: str, keys: Iterable[str]
-) -> dict[tuple[int, str], Evaluation]:
-    """Return evaluations of other rules in some contexts by (context, key)."""
-    found = Evaluation.objects.filter(
-        context_id__in=list(context_ids),
-        rule__in=Rule.objects.filter(signature=signature, key__in=list(keys)),
-    ).annotate(key=F("rule__key"))
-    return {(evaluation.context_id, evaluation.key): evaluation for evaluation in found}
+def evaluations_beside(
+    rule: Rule, keys: Iterable[str], limit: int, visible: ExperimentQuerySet
+) -> tuple[list[Evaluation], dict[tuple[int, str], Evaluation]]:
+    """Return what is known of a rule in each context of experiments that may be seen, the latest
+    first, and of other rules in the same contexts by (context, key). One statement."""
+    own = _seen_of(rule, visible)
+    rules = Rule.objects.filter(signature=rule.signature, key__in=[rule.key, *keys])
+    rows = (
+        Evaluation.objects.filter(
+            context__in=own.order_by("-pk").values("context")[:limit], rule__in=rules
+        )
+        .select_related("context")
+        .annotate(key=F("rule__key"))
+        .order_by("-pk")
+    )
+    found = {(evaluation.context_id, evaluation.key): evaluation for evaluation in rows}
+    return [item for item in found.values() if item.rule_id == rule.pk], found
+
+
+def _seen_of(rule: Rule, visible: ExperimentQuerySet) -> QuerySet[Evaluation]:
+    may_see = Q(context__shared_at__isnull=False) | Q(
+        context__in=visible.filter(context__isnull=False).order_by().values("context")
+    )
+    return Evaluation.objects.filter(may_see, rule=rule, context__purpose=ContextPurpose.EVOLUTION)
 
 
 def experiments_in(

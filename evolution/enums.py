@@ -151,18 +151,38 @@ class Action(TextChoices):
         return members[: members.index(cls.DELETED)]
 
 
+class ContextPurpose(TextChoices):
+    """What the trials of a context are for."""
+
+    EVOLUTION = "evolution", "evolution"
+    VALIDATION = "validation", "validation"
+    ROBUSTNESS = "robustness", "robustness"
+    #: Values of held-out trials from the literature; nobody simulates them.
+    PUBLISHED = "published", "published"
+
+
+class ValidationKind(TextChoices):
+    """What a person wants to know of rules with held-out seeds."""
+
+    VALIDATION = "validation", "validation"
+    ROBUSTNESS = "robustness", "robustness"
+
+
+class ValidationState(TextChoices):
+    """State of a validation that a person asked for."""
+
+    OPEN = "open", "open"
+    FINISHED = "finished", "finished"
+    CANCELLED = "cancelled", "cancelled"
+    FAILED = "failed", "failed"
+
+
 class ProbeKind(TextChoices):
     """What a person wants to know of a rule."""
 
     BEHAVIOUR = "behaviour", "behaviour in one trial"
-    VALIDATION = "validation", "fitness with seeds held out from evolution"
     FIGURE = "figure", "simulation of a figure of the paper"
     HELD_OUT = "held out", "held-out trials of a figure of the paper"
-
-    @classmethod
-    def of_rules(cls) -> tuple[ProbeKind, ...]:
-        """What people ask about one rule, on its page."""
-        return (cls.BEHAVIOUR, cls.VALIDATION)
 
 
 class ProbeState(TextChoices):

@@ -30,5 +30,9 @@ class ProbeRefused(ValueError):
     """A simulation that was asked for cannot be had now; the message says why."""
 
 
+class ValidationRefused(ValueError):
+    """A validation that was asked for cannot be had now; the message says why."""
+
+
 class AccountRefused(ValueError):
     """An account cannot be made or changed as was asked for; the message says why."""

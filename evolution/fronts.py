@@ -71,6 +71,13 @@ def fittest_by_complexity(context_id: int, n_trials: int) -> list[tuple[int, int
         return [tuple(row) for row in cursor.fetchall()]
 
 
+def front_rules(context_id: int, n_trials: int) -> list[Rule]:
+    """Return the rules of the Pareto front in a context, the simplest first."""
+    points = pareto_fronts(fittest_by_complexity(context_id, n_trials), 1)
+    rules = Rule.objects.in_bulk([point.rule_id for point in points])
+    return [rules[point.rule_id] for point in points]
+
+
 def pareto_fronts(rows: Iterable[tuple[int, int, float, str]], n_layers: int) -> list[FrontPoint]:
     """Return the non-dominated classes of rules, then those without these, and so on.
 

@@ -10,6 +10,7 @@ from evolution.views import (
     experiment,
     experiments,
     figures,
+    held_out,
     individuals,
     lab,
     launch,
@@ -80,6 +81,21 @@ urlpatterns = [
     path("rules/<int:pk>/shape/<int:index>.json", probes.shape, name="rule-shape"),
     path("rules/<int:pk>/simulate/", probes.simulate, name="simulate-rule"),
     path("rules/<int:pk>/note/", lab.note, name="rule-note"),
+    path("rules/front/validate/", held_out.validate_front, name="validate-front"),
+    path("rules/<int:pk>/validate/", held_out.validate_rule, name="validate-rule"),
+    path("rules/<int:pk>/validation/", held_out.rule_part, name="rule-validation"),
+    path("rules/<int:pk>/validation/progress/", held_out.rule_progress, name="rule-validating"),
+    path(
+        "rules/<int:pk>/validation/<int:context_id>.json", held_out.trials, name="held-out-trials"
+    ),
+    path("rules/<int:pk>/robustness.json", held_out.tornado, name="rule-robustness"),
+    path(
+        "experiments/<int:pk>/validate/", held_out.validate_experiment, name="validate-experiment"
+    ),
+    path(
+        "experiments/<int:pk>/validation/", held_out.experiment_part, name="experiment-validation"
+    ),
+    path("validations/<int:pk>/cancel/", held_out.cancel, name="cancel-validation"),
     path("simulations/<int:pk>/", probes.part, name="probe"),
     path("simulations/<int:pk>/panels/<int:index>.json", probes.panel, name="probe-panel"),
     path("figures/", figures.index, name="figures"),

@@ -38,9 +38,11 @@ class LearningTaskCommand(BaseCommand):
     """A command whose first argument is a learning task."""
 
     requires_system_checks: typing.ClassVar[list[str]] = []
+    #: Whether something else may name the learning task.
+    is_task_optional: typing.ClassVar[bool] = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        add_task_argument(parser)
+        add_task_argument(parser, is_optional=self.is_task_optional)
         parser.add_argument(
             "--preset", default="demo", help="Preset of parameters (default: demo)."
         )
@@ -76,13 +78,18 @@ def print_json(stdout: Any, value: Mapping[str, Any]) -> None:
     stdout.write(json.dumps(value, allow_nan=False, ensure_ascii=False))
 
 
-def add_task_argument(parser: ArgumentParser) -> None:
+def add_task_argument(parser: ArgumentParser, *, is_optional: bool = False) -> None:
     """Add the learning task as an argument."""
     try:
         names = ", ".join(learning_task_names())
     except LearningTaskSettingError as error:
         parser.error(str(error))
-    parser.add_argument("task", metavar="TASK", help=f"Learning task: {names}.")
+    parser.add_argument(
+        "task",
+        metavar="TASK",
+        nargs="?" if is_optional else None,
+        help=f"Learning task: {names}.",
+    )
 
 
 def add_rule_argument(parser: ArgumentParser) -> None:

@@ -6,6 +6,7 @@ from evolution.models.generation import Generation, Individual
 from evolution.models.people import LogEntry, ShareLink
 from evolution.models.probe import Probe, Recording, RuleNote
 from evolution.models.rule import Rule
+from evolution.models.validation import Validation
 from evolution.models.worker import Worker, WorkerHost
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "RuleNote",
     "Run",
     "ShareLink",
+    "Validation",
     "Worker",
     "WorkerHost",
 ]

@@ -9,7 +9,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from evolution.enums import EvaluationState, ExperimentState
+from evolution.enums import ContextPurpose, EvaluationState, ExperimentState
 
 #: Time after which the claim of a silent worker is void. Workers renew it three times as often.
 LEASE_S = 15.0
@@ -23,6 +23,12 @@ class EvaluationContext(models.Model):
     task_parameters = models.JSONField()
     seed = models.PositiveBigIntegerField()
     engine_version = models.CharField(max_length=200)
+    purpose = models.CharField(
+        max_length=12,
+        choices=ContextPurpose,
+        default=ContextPurpose.EVOLUTION,
+        help_text="Contexts of other purposes have seeds that no experiment uses.",
+    )
     shared_at = models.DateTimeField(
         null=True,
         default=timezone.now,
@@ -136,11 +142,15 @@ class DemandQuerySet(models.QuerySet["Demand"]):
 class Demand(models.Model):
     """The wish of a run to know an evaluation; it is there as long as the run waits.
 
-    A demand without a run is one of a person who wants something repeated.
+    A demand without a run is one of a person: of an experiment something is repeated, of a
+    validation rules are simulated with held-out seeds.
     """
 
     experiment = models.ForeignKey(
-        "evolution.Experiment", on_delete=models.CASCADE, related_name="demands"
+        "evolution.Experiment", on_delete=models.CASCADE, related_name="demands", null=True
+    )
+    validation = models.ForeignKey(
+        "evolution.Validation", on_delete=models.CASCADE, related_name="demands", null=True
     )
     run = models.ForeignKey(
         "evolution.Run", on_delete=models.CASCADE, related_name="demands", null=True
@@ -152,6 +162,14 @@ class Demand(models.Model):
     )
 
     objects = DemandQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(experiment__isnull=True) ^ Q(validation__isnull=True),
+                name="demand_of_one",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.n_trials} trials of {self.evaluation}"

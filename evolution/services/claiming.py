@@ -20,6 +20,8 @@ from simulations.learning_tasks import Reason
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from django.db.models import QuerySet
+
 #: Claims after which a rule that never got a result is given up.
 MAX_ATTEMPTS = 2
 #: Open evaluations that a worker looks at to choose a batch.
@@ -70,23 +72,24 @@ class Result:
 
 
 def claim(
-    experiment_id: int,
+    demands: QuerySet[Demand],
     signature: RuleSignature,
     *,
     worker: str,
     batch_size: Callable[[int], int],
     time_limit_s: Callable[[int], float],
 ) -> Claims:
-    """Claim open evaluations that an experiment waits for, of all its runs.
+    """Claim open evaluations of one context that are waited for, such as those of all runs of an
+    experiment.
 
     A rule whose claim was lost before may have killed its worker: it is claimed alone, so that it
     takes no others with it, and after too many claims it is given up.
 
     Parameters
     ----------
-    experiment_id : int
+    demands : QuerySet of Demand
     signature : RuleSignature
-        Of the experiment's learning task.
+        Of the learning task.
     worker : str
         Name of the claims, which nobody else has.
     batch_size : callable
@@ -94,9 +97,8 @@ def claim(
     time_limit_s : callable
         Given the number of rules of a simulation, when it is given up, in s.
     """
-    demands = (
-        Demand.objects.filter(experiment_id=experiment_id)
-        .active()
+    rows = (
+        demands.active()
         .unsettled()
         .free(worker)
         .order_by("evaluation_id")
@@ -110,7 +112,7 @@ def claim(
         )[:_MAX_CANDIDATES]
     )
     candidates: dict[int, tuple[Want, int, list[float], list[str]]] = {}
-    for evaluation_id, n_trials, bound, attempts, trials, texts in demands:
+    for evaluation_id, n_trials, bound, attempts, trials, texts in rows:
         want = Want(n_trials, bound)
         if evaluation_id in candidates:
             want = want.merged(candidates[evaluation_id][0])
@@ -328,7 +330,7 @@ def _by_id(columns: Mapping[int, Mapping[str, Any]], name: str) -> Any:
     )
 
 
-def waiting_for(evaluation_ids: Iterable[int]) -> list[tuple[int, int | None]]:
+def waiting_for(evaluation_ids: Iterable[int]) -> list[tuple[int | None, int | None]]:
     """Return experiment and run of everybody who waits for one of the evaluations."""
     return list(
         Demand.objects.filter(evaluation_id__in=list(evaluation_ids))

@@ -26,6 +26,7 @@ from evolution.models import (
 from evolution.models.experiment import MAX_RUNS
 from evolution.services import audit, endings
 from evolution.services.couriers import CeleryCourier
+from evolution.services.evaluations import published_digest
 from simulations.learning_tasks import Reason
 
 if TYPE_CHECKING:
@@ -277,6 +278,7 @@ def delete_experiment(experiment: Experiment, *, by: User | None = None) -> None
         Generation.objects.filter(run__in=runs).delete()
         Individual.objects.filter(run__in=runs).delete()
         audit.record(Action.DELETED, by=by, experiment=experiment)
+        EvaluationContext.objects.filter(digest=published_digest(experiment)).delete()
         Experiment.objects.filter(pk=experiment.pk).delete()
         if experiment.has_own_evaluations:
             EvaluationContext.objects.filter(pk=experiment.context_id).delete()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from django.db.models import FilteredRelation, Q
 from django.utils import timezone
 
+from evolution.enums import ContextPurpose
 from evolution.models import Evaluation, EvaluationContext, Rule
 from evolution.models.rule import signature_text
 from nest_build.rules import PlasticityRule, RuleSignature
@@ -20,6 +21,7 @@ from simulations.evaluation import ENGINE_VERSION
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from evolution.models import Experiment
     from simulations.learning_tasks import LearningTask
     from simulations.parameters import TaskParameters
 
@@ -66,6 +68,7 @@ def get_or_create_context(
     learning_task: LearningTask,
     parameters: TaskParameters,
     seed: int,
+    purpose: ContextPurpose = ContextPurpose.EVOLUTION,
     *,
     only_for: int | None = None,
     engine: str | None = None,
@@ -95,6 +98,7 @@ def get_or_create_context(
             "task_parameters": parameters.to_mapping(),
             "seed": seed,
             "engine_version": engine,
+            "purpose": purpose,
             "shared_at": timezone.now() if is_shared else None,
         },
     )
@@ -102,6 +106,11 @@ def get_or_create_context(
         context.shared_at = timezone.now()
         context.save(update_fields=["shared_at"])
     return context
+
+
+def published_digest(experiment: Experiment) -> str:
+    """Return the digest of the context of an experiment's published held-out trials."""
+    return hashlib.sha256(f"published {experiment.submission_token}".encode()).hexdigest()
 
 
 def find_rules(

@@ -17,7 +17,7 @@ from django.utils import timezone
 from evolution.enums import Action, ExperimentState, Visibility
 from evolution.errors import InvalidExperiment
 from evolution.models import Experiment, Run
-from evolution.services import audit
+from evolution.services import audit, held_out
 from evolution.services.control import announce, conflict, wake_on_commit
 
 if TYPE_CHECKING:
@@ -84,10 +84,11 @@ def create_experiment(
     Raises
     ------
     InvalidExperiment
-        If a value is out of bounds.
+        If a value is out of bounds, or the seed is held out for validations.
     ParameterError
         If parameters of the evolution do not fit the learning task.
     """
+    held_out.refuse_for_experiments(learning_task, seed)
     evolution_parameters.check_against(learning_task.signature, task_parameters.n_trials)
     experiment = Experiment(
         owner=owner,

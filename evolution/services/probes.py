@@ -18,7 +18,7 @@ from evolution import tracing
 from evolution.enums import Action, Outcome, ProbeKind, ProbeState
 from evolution.errors import ProbeRefused
 from evolution.events import announce_probe
-from evolution.models import EvaluationContext, Probe, Recording
+from evolution.models import Probe, Recording
 from evolution.models.evaluation import LEASE_S
 from evolution.services import audit, watchdog, workers
 from evolution.services.couriers import queue_length, send_probe
@@ -32,8 +32,6 @@ from simulations.panels import panels_of
 from simulations.recordings import pack
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from django.contrib.auth.models import AbstractBaseUser
     from django.db.models import QuerySet
 
@@ -46,25 +44,15 @@ logger = logging.getLogger(__name__)
 
 #: How many simulations of one person may wait or run.
 MAX_OPEN = 4
-#: Trials of a validation.
-N_HELD_OUT = 5
 #: A simulation whose worker was lost is begun again so many times in all.
 MAX_ATTEMPTS = 3
-# Trial k of an evaluation has the seed of its context plus k: contexts whose seeds are so far from
-# each other share no trial, as no fitness is made of more.
-_SEED_DISTANCE = 1000
 _N_SENT_AGAIN = 8
 
 
 def request_probe(
-    rule: Rule,
-    learning_task: LearningTask,
-    *,
-    preset: str,
-    kind: str,
-    owner: AbstractBaseUser | None,
+    rule: Rule, learning_task: LearningTask, *, preset: str, owner: AbstractBaseUser | None
 ) -> Probe:
-    """Return the record of a simulation; the same question asked twice is one record.
+    """Ask what a rule does in the first trial of a preset; asked twice it is one record.
 
     Raises
     ------
@@ -77,16 +65,19 @@ def request_probe(
         raise ProbeRefused(
             f"The rule does not fit the learning task {learning_task.name}: {error.message}"
         ) from None
-    parameters, seed, n_steps, n_rules = _question(learning_task, preset, kind)
+    kind = ProbeKind.BEHAVIOUR
+    chosen = learning_task.presets[preset]
+    parameters, seed = chosen.task_parameters, chosen.seed
+    values = parameters.to_mapping()
     question = Question(
-        digest=digest_of(rule.pk, learning_task.name, parameters.to_mapping(), seed, kind),
+        digest=digest_of(rule.pk, learning_task.name, values, seed, kind),
         kind=kind,
         learning_task_name=learning_task.name,
         preset=preset,
-        task_parameters=parameters.to_mapping(),
+        task_parameters=values,
         seed=seed,
-        n_steps=n_steps,
-        estimated_s=n_steps * learning_task.estimate_seconds(parameters, n_rules),
+        n_steps=1,
+        estimated_s=learning_task.estimate_seconds(parameters),
     )
     return ask(question, rule, owner=owner)
 
@@ -141,26 +132,6 @@ def ask(question: Question, rule: Rule, *, owner: AbstractBaseUser | None) -> Pr
     )
     transaction.on_commit(partial(send_probe, probe.pk))
     return probe
-
-
-def _question(
-    learning_task: LearningTask, preset_name: str, kind: str
-) -> tuple[TaskParameters, int, int, int]:
-    """Return parameters, seed, number of trials and of rules of a simulation."""
-    preset = learning_task.presets[preset_name]
-    if kind == ProbeKind.BEHAVIOUR:
-        return preset.task_parameters, preset.seed, 1, 1
-    changes = {**preset.validation_changes, "n_trials": N_HELD_OUT}
-    parameters = preset.task_parameters.with_changes(changes)
-    used = set(
-        EvaluationContext.objects.filter(learning_task_name=learning_task.name).values_list(
-            "seed", flat=True
-        )
-    )
-    seed = preset.validation_seed
-    while any(abs(seed - other) < _SEED_DISTANCE for other in used):
-        seed += _SEED_DISTANCE
-    return parameters, seed, N_HELD_OUT, 1 + len(learning_task.baselines)
 
 
 def digest_of(*parts: Any) -> str:
@@ -241,19 +212,7 @@ def _simulate(probe: Probe, own: QuerySet[Probe]) -> dict[str, Any]:
             return _behaviour(learning_task, rule, parameters, probe.seed)
         if probe.kind == ProbeKind.FIGURE:
             return _figure(probe, rule)
-        return _validation(learning_task, _tried(probe, rule), parameters, probe, own)
-
-
-def _tried(probe: Probe, rule: PlasticityRule) -> list[tuple[str, PlasticityRule]]:
-    """Return the rules of a validation with their names."""
-    learning_task = get_learning_task(probe.learning_task_name)
-    if probe.kind == ProbeKind.HELD_OUT:
-        return [
-            (row["name"], PlasticityRule.parse(learning_task.signature, row["expressions"]))
-            for row in probe.figure["rules"]
-        ]
-    known = [(baseline.name, own) for baseline, own in learning_task.canonical_baselines]
-    return [("This rule", rule), *known]
+        return _held_out(learning_task, parameters, probe, own)
 
 
 def _figure(probe: Probe, rule: PlasticityRule) -> dict[str, Any]:
@@ -296,13 +255,13 @@ def _behaviour(
     }
 
 
-def _validation(
-    learning_task: LearningTask,
-    tried: Sequence[tuple[str, PlasticityRule]],
-    parameters: TaskParameters,
-    probe: Probe,
-    own: QuerySet[Probe],
+def _held_out(
+    learning_task: LearningTask, parameters: TaskParameters, probe: Probe, own: QuerySet[Probe]
 ) -> dict[str, Any]:
+    tried = [
+        (row["name"], PlasticityRule.parse(learning_task.signature, row["expressions"]))
+        for row in probe.figure["rules"]
+    ]
     known: list[Evaluation] = []
     by_trial = evaluate_by_trial(
         learning_task,

@@ -11,10 +11,17 @@ from django.db import transaction
 from django.utils import timezone
 
 from evolution.cgp.parameters import EvolutionParameters
-from evolution.enums import ExperimentState, Origin, StopReason
-from evolution.models import Experiment, Generation, Individual, Run
+from evolution.enums import (
+    ContextPurpose,
+    EvaluationState,
+    ExperimentState,
+    Origin,
+    StopReason,
+)
+from evolution.models import Evaluation, EvaluationContext, Experiment, Generation, Individual, Run
 from evolution.models.experiment import MAX_SEED
 from evolution.services import control, evaluations
+from evolution.services.held_out import held_out_parameters
 from nest_build.rules import RuleSyntaxError
 from simulations.learning_tasks import get_learning_task
 
@@ -48,13 +55,61 @@ def import_published(task: PublishedTask) -> tuple[Experiment, bool]:
     with transaction.atomic():
         present = published.filter(submission_token=token).first()
         if present is not None:
+            write_validations(present)
             return present, False
         for earlier in published:
             control.delete_experiment(earlier)
         experiment = _create_experiment(task, token)
         for run in task.runs:
             _write_run(experiment, run)
+        write_validations(experiment)
     return experiment, True
+
+
+def write_validations(experiment: Experiment) -> None:
+    """Write the published values of held-out trials where those of one's own validations are."""
+    values = experiment.published["validations"]
+    champions = {
+        str(run.index): run.champion.rule
+        for run in experiment.runs.select_related("champion__rule")
+        if run.champion is not None and run.champion.rule is not None
+    }
+    found = {
+        champions[index].pk: (champions[index], trials)
+        for index, trials in values.items()
+        if index in champions and all(map(math.isfinite, trials))
+    }
+    if not found:
+        return
+    learning_task = experiment.learning_task
+    preset = learning_task.presets["paper"]
+    parameters = held_out_parameters(preset, preset.task_parameters)
+    context, _ = EvaluationContext.objects.get_or_create(
+        digest=evaluations.published_digest(experiment),
+        defaults={
+            "learning_task_name": learning_task.name,
+            "task_parameters": parameters.to_mapping(),
+            "seed": preset.validation_seed,
+            "engine_version": SOURCE,
+            "purpose": ContextPurpose.PUBLISHED,
+        },
+    )
+    Evaluation.objects.bulk_create(
+        [
+            Evaluation(
+                context=context,
+                rule=rule,
+                trials=trials,
+                n_trials_done=len(trials),
+                worst=min(trials),
+                score=learning_task.aggregate(trials),
+                complexity=rule.complexity,
+                state=EvaluationState.DONE,
+            )
+            for rule, trials in found.values()
+        ],
+        ignore_conflicts=True,
+    )
 
 
 def _create_experiment(task: PublishedTask, token: uuid.UUID) -> Experiment:

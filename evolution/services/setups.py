@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from evolution.enums import Visibility
-from evolution.models import Experiment
+from evolution.models import Demand, Experiment
 from evolution.services import evaluations
 from evolution.services.judgement import judge
+from simulations.learning_tasks import get_learning_task
 
 if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
     from evolution.cgp.parameters import EvolutionParameters
-    from evolution.models import EvaluationContext
+    from evolution.models import EvaluationContext, Validation
     from nest_build.rules import PlasticityRule
     from simulations.learning_tasks import LearningTask
     from simulations.parameters import TaskParameters
@@ -51,6 +54,10 @@ class ExperimentSetup:
         """Number of trials that a fitness value is made of."""
         return self.task_parameters.n_trials
 
+    def demands(self) -> QuerySet[Demand]:
+        """Return what the runs wait for."""
+        return Demand.objects.filter(experiment_id=self.experiment_id)
+
     def baseline_rules(self) -> list[PlasticityRule]:
         """Return the rules of the literature that fitness values are compared with."""
         rules = {rule.key: rule for _, rule in self.learning_task.canonical_baselines}
@@ -83,6 +90,43 @@ class ExperimentSetup:
                 self.baseline.value = max(filter(math.isfinite, fitness), default=None)
                 self.baseline.is_known = True
         return self.baseline.is_known
+
+
+@dataclass(frozen=True)
+class HeldOutSetup:
+    """A context with held-out seeds as workers need it; it serves all validations in it."""
+
+    experiment_id: None
+    trial_seed: int
+    learning_task: LearningTask
+    task_parameters: TaskParameters
+    n_trials: int
+    context_id: int
+
+    def demands(self) -> QuerySet[Demand]:
+        """Return what people wait for."""
+        return Demand.objects.filter(
+            validation__isnull=False, evaluation__context_id=self.context_id
+        )
+
+
+def load_held_out_setup(validation: Validation, worker: str) -> HeldOutSetup | None:
+    """Return the next of the contexts in which a validation lacks trials, None if none is free."""
+    demand = (
+        validation.demands.unsettled().free(worker).select_related("evaluation__context")
+    ).first()
+    if demand is None:
+        return None
+    context = demand.evaluation.context
+    learning_task = get_learning_task(context.learning_task_name)
+    return HeldOutSetup(
+        experiment_id=None,
+        trial_seed=context.seed,
+        learning_task=learning_task,
+        task_parameters=learning_task.parameters_type.from_mapping(context.task_parameters),
+        n_trials=demand.n_trials,
+        context_id=context.pk,
+    )
 
 
 def load_setup(experiment_id: int) -> ExperimentSetup | None:

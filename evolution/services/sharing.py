@@ -51,6 +51,9 @@ def set_visibility(experiment: Experiment, visibility: Visibility, *, by: Person
             EvaluationContext.objects.filter(
                 shared_at__isnull=True, pk__in=used.values("evaluation__context")
             ).update(shared_at=now)
+            EvaluationContext.objects.filter(
+                shared_at__isnull=True, validations__experiment=experiment
+            ).update(shared_at=now)
         action = Action.OPENED if is_shared else Action.HIDDEN
         audit.record(action, by=by, experiment=experiment)
 

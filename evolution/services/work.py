@@ -3,7 +3,8 @@
 A slice looks for an experiment with something to do, advances those of its runs that wait for
 nothing, claims evaluations that they need, from all runs together, simulates and records them, and
 goes on. So a run on one worker needs no message per generation, and few simulations serve many
-rules. Any number of workers may be at work on one experiment.
+rules. Any number of workers may be at work on one experiment. Validations take turns with
+experiments; they have no runs to advance.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from django.db import close_old_connections
 from django.db.models.functions import Now
 
 from evolution import tracing
-from evolution.models import Experiment, Worker
+from evolution.models import Experiment, Validation, Worker
 from evolution.models.evaluation import LEASE_S
-from evolution.services import claiming, closing, endings, watchdog, workers
+from evolution.services import claiming, closing, endings, validations, watchdog, workers
 from evolution.services.claiming import MAX_ATTEMPTS, Claim, Claims, Result
 from evolution.services.generations import RunInHand, Step, advance
-from evolution.services.setups import load_setup
+from evolution.services.setups import load_held_out_setup, load_setup
 from evolution.services.simulator import MachineFault
 from evolution.services.workers import TRANSIENT_ERRORS
 from simulations.evaluation import Evaluation, evaluate_by_trial
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from evolution.services.couriers import Courier
-    from evolution.services.setups import ExperimentSetup
+    from evolution.services.setups import ExperimentSetup, HeldOutSetup
     from simulations.learning_tasks import Aggregate
 
 logger = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ def work(
     slice_s: float = SLICE_S,
     n_workers: int | None = None,
     experiment_id: int | None = None,
+    validation_id: int | None = None,
     name: str | None = None,
 ) -> bool:
     """Work for a slice of time, or until nothing is left for this worker.
@@ -75,8 +77,8 @@ def work(
         Time after which to hand over, in s.
     n_workers : int, optional
         Workers that there are; by default those that were heard of.
-    experiment_id : int, optional
-        Work on this experiment only.
+    experiment_id, validation_id : int, optional
+        Work on this experiment, or on this validation, only.
     name : str, optional
         Name under which the worker tells what it does; None if it is of interest to nobody.
 
@@ -86,7 +88,9 @@ def work(
         False if there was nothing to do.
     """
     try:
-        return _work(worker, courier, time.monotonic() + slice_s, n_workers, experiment_id, name)
+        deadline = time.monotonic() + slice_s
+        only = (experiment_id, validation_id)
+        return _work(worker, courier, deadline, n_workers, only, name)
     finally:
         if name is not None:
             workers.rest(name)
@@ -97,33 +101,58 @@ def _work(
     courier: Courier,
     deadline: float,
     n_workers: int | None,
-    experiment_id: int | None,
+    only: tuple[int | None, int | None],
     name: str | None,
 ) -> bool:
     has_worked = False
-    in_vain: set[int] = set()
+    in_vain: list[Experiment | Validation] = []
     while True:
-        waiting = workers.experiments_with_work(worker).exclude(pk__in=in_vain)
-        if experiment_id is not None:
-            waiting = waiting.filter(pk=experiment_id)
-        chosen = waiting.values_list("pk", flat=True).first()
+        chosen = _next_turn(worker, in_vain, *only)
         if chosen is None:
             break
-        Experiment.objects.filter(pk=chosen).update(served_at=Now())
+        type(chosen).objects.filter(pk=chosen.pk).update(served_at=Now())
+        experiment_id = chosen.pk if isinstance(chosen, Experiment) else None
         if name is not None:
-            workers.report(name, is_busy=True, experiment_id=chosen)
-        with tracing.bound(experiment=chosen):
+            workers.report(name, is_busy=True, experiment_id=experiment_id)
+        with tracing.bound(experiment=experiment_id):
             is_of_use = _work_on(chosen, deadline, worker, courier, n_workers, name)
         if is_of_use:
             has_worked = True
         else:
             # Others were faster.
-            in_vain.add(chosen)
+            in_vain.append(chosen)
         if time.monotonic() >= deadline or closing.has_begun():
             if has_worked:
                 courier.wake(1)
             break
     return has_worked
+
+
+def _next_turn(
+    worker: str,
+    in_vain: Sequence[Experiment | Validation],
+    experiment_id: int | None,
+    validation_id: int | None,
+) -> Experiment | Validation | None:
+    """Return the experiment or validation with work that nobody has turned to for longest."""
+    found = []
+    if validation_id is None:
+        waiting = workers.experiments_with_work(worker)
+        if experiment_id is not None:
+            waiting = waiting.filter(pk=experiment_id)
+        but = [item.pk for item in in_vain if isinstance(item, Experiment)]
+        found.append(waiting.exclude(pk__in=but).only("pk", "served_at").first())
+    if experiment_id is None:
+        waiting = workers.validations_with_work(worker)
+        if validation_id is not None:
+            waiting = waiting.filter(pk=validation_id)
+        but = [item.pk for item in in_vain if isinstance(item, Validation)]
+        found.append(waiting.exclude(pk__in=but).only("pk", "served_at").first())
+    return min(
+        (item for item in found if item is not None),
+        key=lambda item: item.served_at.timestamp() if item.served_at else -math.inf,
+        default=None,
+    )
 
 
 def batch_size(n_rules: int, n_workers: int, seconds_of: Callable[[int], float]) -> int:
@@ -150,34 +179,39 @@ def batch_size(n_rules: int, n_workers: int, seconds_of: Callable[[int], float])
 
 
 def _work_on(
-    experiment_id: int,
+    chosen: Experiment | Validation,
     deadline: float,
     worker: str,
     courier: Courier,
     n_workers: int | None,
     name: str | None,
 ) -> bool:
-    setup = load_setup(experiment_id)
+    is_experiment = isinstance(chosen, Experiment)
+    setup = load_setup(chosen.pk) if is_experiment else load_held_out_setup(chosen, worker)
     if setup is None:
         return False
+    fail = endings.fail_experiment if is_experiment else validations.fail_validation
     try:
         return _Slice(setup, worker, courier, n_workers, name).work(deadline)
     except CannotSimulate as error:
-        logger.error("Experiment %s: %s", experiment_id, error)
-        endings.fail_experiment(experiment_id, str(error))
+        logger.error("%s %s: %s", type(chosen).__name__, chosen.pk, error)
+        fail(chosen.pk, str(error))
     except TRANSIENT_ERRORS:
         # Passes when the database is back; the sweeper asks again.
         raise
     except Exception as error:
-        logger.exception("Experiment %s cannot go on", experiment_id)
-        endings.fail_experiment(experiment_id, f"{type(error).__name__}: {error}")
+        logger.exception("%s %s cannot go on", type(chosen).__name__, chosen.pk)
+        fail(chosen.pk, f"{type(error).__name__}: {error}")
+    finally:
+        if not is_experiment:
+            validations.finish_answered()
     return True
 
 
 class _Slice:
     def __init__(
         self,
-        setup: ExperimentSetup,
+        setup: ExperimentSetup | HeldOutSetup,
         worker: str,
         courier: Courier,
         n_workers: int | None,
@@ -195,8 +229,10 @@ class _Slice:
     def work(self, deadline: float) -> bool:
         """Work until the deadline or until nothing is left; return whether there was anything."""
         has_worked = False
-        ready = workers.ready_runs().filter(experiment=self._setup.experiment_id)
-        run_ids = list(ready.order_by("index").values_list("pk", flat=True))
+        run_ids: list[int] = []
+        if self._setup.experiment_id is not None:
+            ready = workers.ready_runs().filter(experiment=self._setup.experiment_id)
+            run_ids = list(ready.order_by("index").values_list("pk", flat=True))
         if self._n_workers > 1 and run_ids:
             # Several workers look at the same list: they begin at different places.
             first = random.randrange(len(run_ids))  # noqa: S311
@@ -233,7 +269,7 @@ class _Slice:
     def _claim(self) -> list[Claim]:
         setup = self._setup
         claims: Claims = claiming.claim(
-            setup.experiment_id,
+            setup.demands(),
             setup.learning_task.signature,
             worker=self._worker,
             batch_size=self._batch_size,

@@ -18,7 +18,7 @@ from django.db import Error, InterfaceError, OperationalError, connection
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
-from evolution.models import Demand, Experiment, Run, Worker
+from evolution.models import Demand, Experiment, Run, Validation, Worker
 from evolution.models.worker import SILENCE_S
 from evolution.services import claiming, orders, watchdog
 from evolution.services.evaluations import engine_version
@@ -230,14 +230,28 @@ def experiments_with_work(worker: str) -> QuerySet[Experiment]:
     ).order_by(F("served_at").asc(nulls_first=True), "pk")
 
 
+def validations_with_work(worker: str) -> QuerySet[Validation]:
+    """Return the validations that lack trials which nobody else simulates, the longest unserved
+    first."""
+    demands = Demand.objects.filter(validation=OuterRef("pk")).unsettled().free(worker)
+    return (
+        Validation.objects.open()
+        .filter(Exists(demands))
+        .order_by(F("served_at").asc(nulls_first=True), "pk")
+    )
+
+
 def sweep(courier: Courier) -> int:
-    """Ask for workers where a message or a worker was lost; return how many experiments wait."""
+    """Ask for workers where a message or a worker was lost.
+
+    Return how many experiments and validations wait.
+    """
     silence = timedelta(seconds=2 * SILENCE_S)
     # A clock that was set back leaves rows from the future.
     Worker.objects.filter(
         Q(heard_at__lt=Now() - silence) | Q(heard_at__gt=Now() + silence)
     ).delete()
-    n_waiting = experiments_with_work("sweeper").count()
+    n_waiting = experiments_with_work("sweeper").count() + validations_with_work("sweeper").count()
     if n_waiting:
         n_busy = Worker.objects.alive().filter(is_busy=True).count()
         n_idle = Worker.objects.idle().count()

@@ -17,6 +17,7 @@ from evolution.errors import ComparisonError
 from evolution.filters import ComparisonFilter
 from evolution.models import Rule
 from evolution.plots import N_RUN_COLORS
+from evolution.validated import ValidatedRules
 from evolution.views import comparison_words as words
 from evolution.views import tables
 from evolution.views.comparison_tables import comparison_tables
@@ -86,8 +87,9 @@ def page(request: HttpRequest) -> HttpResponse:
     """Compare the chosen experiments and runs; say what cannot be compared, and why."""
     context: dict[str, Any] = {"section": "compare"}
     status = 200
+    visible = access.visible_experiments(request.user)
     try:
-        view = _View(request.GET, access.visible_experiments(request.user))
+        view = _View(request.GET, visible)
     except ComparisonError as error:
         status = 404 if error.is_missing else 400
         context |= {"problem": str(error), "groups": [], "q": ""}
@@ -104,10 +106,10 @@ def page(request: HttpRequest) -> HttpResponse:
             "kept_view": _kept(request.GET, without={"experiment", "run", "q"}),
         }
         if view.is_comparable and view.groups:
-            context |= _results(view, request.GET)
+            context |= _results(view, request.GET, visible)
     if tables.is_wanted(request) and view is not None:
         return tables.answer(request, "compare", comparison_tables(context))
-    context["offered"] = _offered(view, access.visible_experiments(request.user))
+    context["offered"] = _offered(view, visible)
     return render(request, "evolution/compare.html", context, status=status)
 
 
@@ -179,11 +181,19 @@ _FIGURES = {
 # --- what the page says -------------------------------------------------------------------------
 
 
-def _results(view: _View, query: QueryDict) -> dict[str, Any]:
+def _results(view: _View, query: QueryDict, visible: ExperimentQuerySet) -> dict[str, Any]:
     groups = view.groups
     comparison.add_targets(groups, view.learning_task, view.target)
     times = comparison.times_to_target(groups, view.clock)
     champions = comparison.champions(groups)
+    best = [
+        champions[group.best_run.pk]
+        for group in groups
+        if group.best_run and group.best_run.pk in champions
+    ]
+    validations = ValidatedRules(
+        [champion.rule for champion in best if champion.rule], view.learning_task, visible
+    )
     finals = [group.final_fitness for group in groups]
     keys = [group.key for group in groups]
     difference = inference.compare_values(finals)
@@ -193,7 +203,10 @@ def _results(view: _View, query: QueryDict) -> dict[str, Any]:
     return {
         "learning_task": view.learning_task,
         "fitness_label": view.learning_task.fitness_label,
-        "rows": [_row(group, own, champions) for group, own in zip(groups, times, strict=True)],
+        "rows": [
+            _row(group, own, champions, validations)
+            for group, own in zip(groups, times, strict=True)
+        ],
         "view_links": _links(query, "view", ComparisonFilter.VIEWS, view.view),
         "scale_links": _links(query, "scale", ComparisonFilter.SCALES, view.scale)
         if len(view.labels) > 1
@@ -217,14 +230,20 @@ def _results(view: _View, query: QueryDict) -> dict[str, Any]:
     }
 
 
-def _row(group: Group, times: Any, champions: dict[int, Any]) -> dict[str, Any]:
+def _row(
+    group: Group, times: Any, champions: dict[int, Any], validations: ValidatedRules
+) -> dict[str, Any]:
     best = group.best_run
+    champion = champions.get(best.pk) if best else None
     finals = group.final_fitness
     median = statistics.median(finals) if finals else None
     return {
         "group": group,
         "color": group.place % N_RUN_COLORS,
-        "champion": champions.get(best.pk) if best else None,
+        "champion": champion,
+        "validated": validations.of(champion.rule, like=group.experiment.task_parameters)
+        if champion and champion.rule
+        else None,
         "best_run": best,
         "n_same": comparison.n_with_the_same_rule(group, champions),
         "median": median if median is not None and math.isfinite(median) else None,

@@ -11,12 +11,13 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from evolution import genealogy
+from evolution import access, genealogy
 from evolution.cgp.phenotype import expression_text
 from evolution.drawings import strips
 from evolution.enums import Outcome
 from evolution.filters import IndividualFilter
 from evolution.models import Generation, Individual
+from evolution.validated import ValidatedRules
 from evolution.views import runs, tables
 from evolution.views.guards import open_to_link_holders
 from evolution.views.presentation import error_label
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from evolution.models import Run
+    from evolution.models.experiment import ExperimentQuerySet
+    from evolution.validated import Validated
 
 PER_PAGE = 50
 _ROWS_AT_ONCE = 2000
@@ -93,7 +96,7 @@ def individual_list(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     query = request.GET.copy()
     query.pop("page", None)
     context = {
-        **runs.run_context(run, "individuals"),
+        **runs.run_context(run, "individuals", request.user),
         "form": form,
         "page": page,
         "query": query.urlencode(),
@@ -130,7 +133,7 @@ def page(request: HttpRequest, pk: int, number: int, index: int) -> HttpResponse
     parameters = runs.evolution_parameters(experiment)
     outcome = Outcome(individual.outcome)
     context = {
-        **runs.run_context(run, "individuals"),
+        **runs.run_context(run, "individuals", request.user),
         "individual": individual,
         "parent": parent,
         "offspring": offspring,
@@ -141,6 +144,7 @@ def page(request: HttpRequest, pk: int, number: int, index: int) -> HttpResponse
         "branches": _branches(individual, parameters),
         "outcome": outcome,
         "explanation": _EXPLANATIONS[outcome],
+        "validated": _validated(individual, access.visible_experiments(request.user)),
         **_trials(individual),
     }
     return render(request, "evolution/individual.html", context)
@@ -212,6 +216,20 @@ def _branches(individual: Individual, parameters: Any) -> list[dict[str, Any]]:
             continue
         branch |= {"encoded": str(expression), "encoded_mathml": expression.mathml()}
     return branches
+
+
+def _validated(individual: Individual, visible: ExperimentQuerySet) -> Validated | None:
+    """Return what the rule gave in held-out trials."""
+    if individual.rule is None:
+        return None
+    experiment = individual.run.experiment
+    known = individual.evaluation.trials if individual.evaluation else ()
+    return ValidatedRules([individual.rule], experiment.learning_task, visible).of(
+        individual.rule,
+        like=experiment.task_parameters,
+        training=known[: experiment.task_parameters.get("n_trials", 0)],
+        fitness=individual.fitness,
+    )
 
 
 def _trials(individual: Individual) -> dict[str, Any]:

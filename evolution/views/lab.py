@@ -11,7 +11,6 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import retarget
 
-from evolution.enums import ProbeKind
 from evolution.errors import ProbeRefused
 from evolution.models import Rule
 from evolution.models.rule import signature_text
@@ -115,9 +114,7 @@ def _simulate(request: HttpRequest, record: Rule, task: LearningTask) -> HttpRes
     if preset not in task.presets:
         raise Http404(f"The learning task {task.name} has no preset {preset!r}.")
     try:
-        probe = probes.request_probe(
-            record, task, preset=preset, kind=ProbeKind.BEHAVIOUR, owner=request.user
-        )
+        probe = probes.request_probe(record, task, preset=preset, owner=request.user)
     except ProbeRefused as error:
         if request.htmx:
             return render(request, "evolution/_lab_simulation.html", {"refusal": str(error)})

@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 
-from evolution.drawings import strips
 from evolution.enums import Outcome, ProbeKind, ProbeState
 from evolution.models import Probe
 from evolution.rule_shape import shape_panels
-from evolution.views.presentation import error_label
 from nest_build.rules import PlasticityRule, RuleSyntaxError
 from simulations.learning_tasks import (
     UnknownLearningTask,
@@ -32,7 +30,7 @@ def microscope(rule: Rule, own_tasks: Sequence[LearningTask]) -> dict[str, Any]:
     """Return the part of the context of a rule's page that looks into the rule."""
     fitting = fitting_tasks(rule)
     probes = list(
-        Probe.objects.filter(rule=rule, kind__in=ProbeKind.of_rules())
+        Probe.objects.filter(rule=rule, kind=ProbeKind.BEHAVIOUR)
         .defer("panels")
         .order_by("-pk")[:N_PROBES]
     )
@@ -49,7 +47,6 @@ def microscope(rule: Rule, own_tasks: Sequence[LearningTask]) -> dict[str, Any]:
             for task in fitting
             for preset in task.presets.values()
         ],
-        "kinds": [(kind.value, kind.label) for kind in ProbeKind.of_rules()],
         "probes": [probe_context(probe) for probe in probes],
     }
 
@@ -78,22 +75,15 @@ def probe_context(probe: Probe) -> dict[str, Any]:
         # A single trial tells nothing before its end: time is compared with the estimate.
         share = min(0.95, elapsed_s / max(probe.estimated_s, 0.1))
     result = probe.result
-    names = _names(probe)
-    rows = result.get("rows", [])
-    drawn = strips(
-        [(row["trials"], row["fitness"]) for row in rows],
-        is_error=bool(error_label(names["fitness_label"])),
-    )
     return {
         "probe": probe,
-        **names,
+        **_names(probe),
         "is_waiting": probe.state == ProbeState.WAITING,
         "elapsed_s": elapsed_s,
         "percent": round(100 * share),
         "failure": Outcome(probe.reason).label if probe.reason else "",
         "value": result.get("value"),
         "panels": result.get("panels", []),
-        "rows": [{**row, "strip": strip} for row, strip in zip(rows, drawn, strict=True)],
     }
 
 

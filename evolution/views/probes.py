@@ -35,12 +35,11 @@ def simulate(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask for a simulation of a rule, and go to where its answer appears."""
     rule = rule_or_404(pk, request.user)
     name, _, preset = request.POST.get("in", "").partition("/")
-    kind = request.POST.get("kind", "")
     task = {task.name: task for task in fitting_tasks(rule)}.get(name)
-    if task is None or preset not in task.presets or kind not in ProbeKind.of_rules():
+    if task is None or preset not in task.presets:
         return HttpResponseBadRequest("There is no such simulation of this rule.")
     try:
-        probe = probes.request_probe(rule, task, preset=preset, kind=kind, owner=request.user)
+        probe = probes.request_probe(rule, task, preset=preset, owner=request.user)
     except ProbeRefused as error:
         return conflict(request, str(error), rule.get_absolute_url())
     return redirect(f"{rule.get_absolute_url()}#simulation-{probe.pk}")
@@ -108,4 +107,4 @@ def _probe_or_404(pk: int, user: Person) -> Probe:
 
 
 def _visible_probes(user: Person) -> ProbeQuerySet:
-    return Probe.objects.filter(rule__in=access.visible_rules(user))
+    return Probe.objects.filter(rule__in=access.visible_rules(user), kind=ProbeKind.BEHAVIOUR)

@@ -45,7 +45,7 @@ def rule_tables(rule: Rule, visible: ExperimentQuerySet) -> dict[str, Callable[[
     """Return the tables of the page of a rule, with the rows of all pages."""
     return {
         "found": lambda: Table(_FOUND, _discoveries(rule, visible)),
-        "fitness": lambda: Table(_FITNESS, catalogue.evaluations_of(rule, _EVERYTHING, visible)),
+        "fitness": lambda: Table(_FITNESS, catalogue.evaluations_of(rule, visible, _EVERYTHING)),
         "forms": lambda: Table(_MEMBERS, catalogue.forms(rule).iterator()),
         "family": lambda: Table(_MEMBERS, catalogue.relatives(rule, _EVERYTHING)),
     }

@@ -17,10 +17,13 @@ from evolution.enums import Outcome
 from evolution.exports import FORMS, Inexpressible
 from evolution.filters import RuleFilter
 from evolution.front_plot import LAYERS, front_figure
-from evolution.models import Rule
+from evolution.models import EvaluationContext, Rule
 from evolution.models.rule import signature_text
+from evolution.services.validations import MAX_TRIALS
+from evolution.validated import ValidatedRules
 from evolution.views import tables
 from evolution.views.guards import open_to_the_public
+from evolution.views.held_out import validation_context
 from evolution.views.lookup import rule_or_404
 from evolution.views.microscope import microscope
 from evolution.views.presentation import (
@@ -96,7 +99,8 @@ def rule_list(request: HttpRequest) -> HttpResponse:
         "typed": typed,
         "problem": problem,
         "pointer": _pointer(values.get("q", ""), problem),
-        "rows": _rows(classes, learning_task),
+        "rows": _rows(classes, learning_task, context, visible),
+        "max_trials": MAX_TRIALS,
         "number": number,
         "is_more": is_more and number < MAX_PAGE,
         "query": query.urlencode(),
@@ -155,13 +159,15 @@ def page(request: HttpRequest, pk: int) -> HttpResponse:
     )
     n_runs, n_experiments = counts.get((rule.signature, rule.fingerprint), (0, 0))
     forms = Paginator(catalogue.forms(rule), N_FORMS).get_page(request.GET.get("forms"))
-    evaluations = catalogue.evaluations_of(rule, N_CONTEXTS, visible)
     number = _page_number(request)
     found_in, is_more = discoveries.first_in_runs(
         rule, offset=(number - 1) * N_DISCOVERIES, limit=N_DISCOVERIES, visible=visible
     )
     learning_tasks = _tasks_of(rule)
     known = _known_rules(rule, learning_tasks)
+    evaluations, beside = catalogue.evaluations_beside(
+        rule, [item["key"] for item in known], N_CONTEXTS, visible
+    )
     context = {
         "section": "rules",
         "rule": rule,
@@ -178,7 +184,8 @@ def page(request: HttpRequest, pk: int) -> HttpResponse:
         **microscope(rule, learning_tasks),
         "notes": notes,
         "own_note": next((note for note in notes if note["author_id"] == request.user.pk), None),
-        "contexts": _fitness_rows(rule, evaluations, known, visible),
+        "contexts": _fitness_rows(evaluations, beside, known, visible),
+        **validation_context(rule, learning_tasks, evaluations, visible),
         "forms": forms,
         "simplest": forms[0] if forms.number == 1 and forms else None,
         "relatives": catalogue.relatives(rule, N_RELATIVES),
@@ -286,7 +293,12 @@ def _criteria(
     )
 
 
-def _rows(classes: Iterable[RuleClass], learning_task: LearningTask) -> list[dict[str, Any]]:
+def _rows(
+    classes: Iterable[RuleClass],
+    learning_task: LearningTask,
+    context: Context | None,
+    visible: ExperimentQuerySet,
+) -> list[dict[str, Any]]:
     classes = list(classes)
     is_error = bool(error_label(learning_task.fitness_label))
     drawn = strips(
@@ -299,8 +311,17 @@ def _rows(classes: Iterable[RuleClass], learning_task: LearningTask) -> list[dic
     names = catalogue.names_of_rules(
         signature_text(learning_task.signature), [item.rule.fingerprint for item in classes]
     )
+    validations = ValidatedRules([item.rule for item in classes], learning_task, visible)
+    like = None
+    if context is not None:
+        like = EvaluationContext.objects.get(pk=context.pk).task_parameters
     return [
-        {"item": item, "strip": strip, "names": names.get(item.rule.fingerprint, [])}
+        {
+            "item": item,
+            "strip": strip,
+            "names": names.get(item.rule.fingerprint, []),
+            "validated": validations.of(item.rule, like=like),
+        }
         for item, strip in zip(classes, drawn, strict=True)
     ]
 
@@ -382,16 +403,14 @@ def _known_rules(rule: Rule, learning_tasks: Iterable[LearningTask]) -> list[dic
 
 
 def _fitness_rows(
-    rule: Rule,
     evaluations: list[Any],
+    baselines: dict[tuple[int, str], Any],
     known: list[dict[str, Any]],
     visible: ExperimentQuerySet,
 ) -> list[dict[str, Any]]:
     """Return trials and fitness in each context, beside those of the rules of the literature."""
     context_ids = {evaluation.context_id for evaluation in evaluations}
     experiments = catalogue.experiments_in(context_ids, visible)
-    keys = [item["key"] for item in known]
-    baselines = catalogue.evaluations_in(context_ids, rule.signature, keys) if keys else {}
     rows = []
     for evaluation in evaluations:
         try:

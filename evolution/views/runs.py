@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.core.paginator import Paginator
@@ -14,7 +15,9 @@ from django.views.decorators.http import require_safe
 from evolution import access, genealogy, selectors
 from evolution.drawings import changes_in_words, draw, graphs_of, mutated_addresses
 from evolution.enums import Origin, StopReason
-from evolution.models import Experiment, Generation, Run
+from evolution.models import Experiment, Generation, Rule, Run
+from evolution.services.validations import MAX_TRIALS
+from evolution.validated import ValidatedRules
 from evolution.views import tables
 from evolution.views.guards import open_to_link_holders
 from evolution.views.tables import Column, Table
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from evolution.cgp.parameters import EvolutionParameters
     from evolution.genealogy import Change
     from evolution.models import Experiment, Individual
+    from evolution.validated import Validated
 
 CHANGES_PER_PAGE = 20
 _STEPS_AT_ONCE = 500
@@ -53,7 +57,7 @@ def lineage(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     individuals = genealogy.individuals_by_index(run, wanted)
     parameters = evolution_parameters(run.experiment)
     context = {
-        **run_context(run, "lineage"),
+        **run_context(run, "lineage", request.user),
         "lineage": whole,
         "n_neutral": whole.length - len(changes) if whole else 0,
         "page": page,
@@ -102,7 +106,7 @@ def population(request: HttpRequest, pk: int, number: int) -> HttpResponse:
             {"population": lambda: Table(_population_columns(run), rows)},
         )
     context = {
-        **run_context(run, "population"),
+        **run_context(run, "population", request.user),
         "generation": generation,
         "index": index,
         "last": last,
@@ -168,7 +172,7 @@ def get_run(pk: int, number: int, user: Person) -> Run:
         return (
             Run.objects.without_engine_state()
             .select_related("experiment")
-            .annotate(champion_index=F("champion__index"))
+            .annotate(champion_index=F("champion__index"), champion_rule_id=F("champion__rule_id"))
             .get(experiment__in=access.visible_experiments(user).filter(pk=pk), index=number - 1)
         )
     except Run.DoesNotExist:
@@ -177,7 +181,7 @@ def get_run(pk: int, number: int, user: Person) -> Run:
         raise Http404(f"There is no experiment {pk}.") from None
 
 
-def run_context(run: Run, tab: str) -> dict[str, Any]:
+def run_context(run: Run, tab: str, user: Person) -> dict[str, Any]:
     """Return what the heading of a run's pages shows."""
     return {
         "section": "experiments",
@@ -187,9 +191,24 @@ def run_context(run: Run, tab: str) -> dict[str, Any]:
         "learning_task": run.experiment.learning_task,
         "last_generation": selectors.last_generation(run),
         "stop_reason": StopReason(run.stop_reason).label if run.stop_reason else "",
+        # Asked for by the pages that show it.
+        "champion_validated": partial(_validated, run, user),
+        "max_trials": MAX_TRIALS,
         "previous_number": run.number - 1 or None,
         "next_number": run.number + 1 if run.number < run.experiment.n_runs else None,
     }
+
+
+def _validated(run: Run, user: Person) -> Validated | None:
+    """Return what the rule of the champion gave in held-out trials."""
+    if run.champion_rule_id is None:
+        return None
+    experiment = run.experiment
+    rule = Rule.objects.get(pk=run.champion_rule_id)
+    visible = access.visible_experiments(user)
+    return ValidatedRules([rule], experiment.learning_task, visible).of(
+        rule, like=experiment.task_parameters, fitness=run.champion_fitness
+    )
 
 
 def evolution_parameters(experiment: Experiment) -> EvolutionParameters | None:

@@ -8,7 +8,7 @@
   document.addEventListener("e2l:experiment", ({ detail }) => {
     const actions = document.getElementById("actions");
     if (!actions || actions.dataset.actions === keyOf(detail)) return;
-    for (const id of ["actions", "figures", "records"]) {
+    for (const id of ["actions", "figures", "records", "validation"]) {
       htmx.trigger(document.getElementById(id), "e2l:refresh");
     }
   });

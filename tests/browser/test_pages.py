@@ -27,13 +27,11 @@ from evolution.models import Probe, Run
 from evolution.services import probes
 from simulations.learning_tasks import get_learning_task
 rule = Run.objects.get(experiment={}, index=0).champion.rule
-for kind in ("validation", "behaviour"):
-    probe = probes.request_probe(
-        rule, get_learning_task("error-driven"), preset="demo", kind=kind, owner=None
-    )
-    probes.run_probe(probe.pk, worker="this process")
-    while Probe.objects.get(pk=probe.pk).is_open:
-        time.sleep(0.1)
+task = get_learning_task("error-driven")
+probe = probes.request_probe(rule, task, preset="demo", owner=None)
+probes.run_probe(probe.pk, worker="this process")
+while Probe.objects.get(pk=probe.pk).is_open:
+    time.sleep(0.1)
 print(rule.pk)
 """
 

@@ -18,9 +18,29 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
 from evolution import access
-from evolution.enums import ProbeKind, ProbeState, Role, Visibility
-from evolution.models import EvaluationContext, Experiment, Probe, Recording, Rule
+from evolution.enums import (
+    Action,
+    ContextPurpose,
+    EvaluationState,
+    ProbeKind,
+    ProbeState,
+    Role,
+    ValidationKind,
+    ValidationState,
+    Visibility,
+)
+from evolution.models import (
+    Evaluation,
+    EvaluationContext,
+    Experiment,
+    LogEntry,
+    Probe,
+    Recording,
+    Rule,
+    Validation,
+)
 from evolution.services import accounts, sharing
+from simulations.learning_tasks import get_learning_task
 from simulations.recordings import pack
 from tests.evolution.histories import add_generations, finish, make_experiment, make_rule
 
@@ -79,6 +99,7 @@ TABLE: dict[str, tuple[tuple, tuple]] = {
             "experiment", "experiment-actions", "experiment-figures", "experiment-records",
             "experiment-plot", "experiment-band", "experiment-state", "known-rules",
             "experiment-history", "run", "population", "individuals", "individual",
+            "experiment-validation",
         )
     },
     **{
@@ -103,7 +124,10 @@ TABLE: dict[str, tuple[tuple, tuple]] = {
     "evolution:rules-front": ((SIGN_IN, SIGN_IN, 404, 404, 200, 200), NOT_ALLOWED),
     **{
         f"evolution:{name}": (PRIVATE_RULE_PAGE, NOT_ALLOWED)
-        for name in ("rule", "rule-shape", "export-rule", "probe", "probe-panel")
+        for name in (
+            "rule", "rule-shape", "export-rule", "probe", "probe-panel",
+            "rule-validation", "rule-validating", "held-out-trials", "rule-robustness",
+        )
     },
     "evolution:simulate-rule": (
         (SIGN_IN, SIGN_IN, 403, 405, 405, 405),
@@ -113,6 +137,18 @@ TABLE: dict[str, tuple[tuple, tuple]] = {
         (SIGN_IN, SIGN_IN, 403, 405, 405, 405),
         (SIGN_IN, SIGN_IN, 403, 404, 422, 422),
     ),
+    "evolution:validate-front": (
+        (SIGN_IN, SIGN_IN, 403, 405, 405, 405),
+        (SIGN_IN, SIGN_IN, 403, 404, 404, 404),
+    ),
+    **{
+        f"evolution:{name}": (
+            (SIGN_IN, SIGN_IN, 403, 405, 405, 405),
+            (SIGN_IN, SIGN_IN, 403, 404, 400, 400),
+        )
+        for name in ("validate-rule", "validate-experiment")
+    },
+    "evolution:cancel-validation": (NOT_ALLOWED, PRIVATE_POST),
     "evolution:lab": (MEMBERS, (SIGN_IN, SIGN_IN, 403, 422, 422, 422)),
     "evolution:lab-check": (MEMBERS, (SIGN_IN, SIGN_IN, 403, 405, 405, 405)),
     "evolution:import-experiment": (MEMBERS, (SIGN_IN, SIGN_IN, 403, 422, 422, 422)),
@@ -187,6 +223,7 @@ class World:
         )  # fmt: skip
         recorded = pack({"output_spike_times_ms": np.array([1.0])})
         Recording.objects.create(probe=self.probe, content=recorded)
+        self.validation = self._validation(self.rule, self.private)
         self.link, self.secret = sharing.create_link(self.private, by=owner)
         self.spare_link, _ = sharing.create_link(self.private, by=owner)
         self.clients = {name: Client() for name in PEOPLE}
@@ -207,6 +244,31 @@ class World:
         finish(experiment, "finished")
         return Experiment.objects.get(pk=experiment.pk)
 
+    def _validation(self, rule: Rule, experiment: Experiment | None) -> Validation:
+        """Return an open validation by the owner, whose values the laboratory does not know."""
+        preset = get_learning_task("error-driven").presets["demo"]
+        name = f"held out {rule.pk}"
+        context = EvaluationContext.objects.create(
+            digest=name, learning_task_name="error-driven", seed=preset.validation_seed,
+            task_parameters=preset.task_parameters.to_mapping(), engine_version="",
+            purpose=ContextPurpose.VALIDATION, shared_at=None,
+        )  # fmt: skip
+        Evaluation.objects.create(
+            context=context, rule=rule, trials=[-1.25, -1.75], n_trials_done=2, worst=-1.75,
+            score=-1.5, complexity=rule.complexity, state=EvaluationState.DONE,
+        )  # fmt: skip
+        common = {
+            "rule": rule, "context": context, "n_trials": 2, "owner": self.users["owner"],
+            "experiment": experiment, "estimated_s": 1.0,
+        }  # fmt: skip
+        Validation.objects.create(
+            digest=f"robust {name}", kind=ValidationKind.ROBUSTNESS, subject="Secret rule",
+            state=ValidationState.FINISHED, **common,
+        )  # fmt: skip
+        return Validation.objects.create(
+            digest=name, kind=ValidationKind.VALIDATION, subject="Secret rule", **common
+        )
+
     def arguments(self, route: str, names: tuple[str, ...]) -> dict[str, Any]:
         """Return the arguments of a route, about what is private where there is a choice."""
         pk = self.private.pk
@@ -216,10 +278,17 @@ class World:
             "evolution:export-rule",
             "evolution:simulate-rule",
             "evolution:rule-note",
+            "evolution:validate-rule",
+            "evolution:rule-validation",
+            "evolution:rule-validating",
+            "evolution:held-out-trials",
+            "evolution:rule-robustness",
         }:
             pk = self.rule.pk
         elif route in {"evolution:probe", "evolution:probe-panel"}:
             pk = self.probe.pk
+        elif route == "evolution:cancel-validation":
+            pk = self.validation.pk
         elif route in {
             "evolution:account-role",
             "evolution:account-active",
@@ -228,6 +297,7 @@ class World:
             pk = self.users["stranger"].pk
         known = {
             "pk": pk, "number": 1, "index": 0, "link": self.spare_link.pk, "name": "fitness",
+            "context_id": self.validation.context_id,
             "secret": "no-such-secret", "token": "no-such-token", "uidb64": "MQ",
         }  # fmt: skip
         if route == "evolution:probe-recording":
@@ -398,6 +468,97 @@ def test_a_shared_rule_tells_nothing_of_private_experiments(world):
         assert f"<dt>Experiments</dt><dd>{n_experiments}</dd>" in html, person
         assert ("Hidden" in html) is (n_experiments == 2), person
         assert f'href="{relative.get_absolute_url()}"' not in html
+
+
+def test_what_private_experiments_validate_stays_private_until_they_are_opened(world):
+    """The private experiment has validated a rule that the laboratory knows."""
+    run = world.private.runs.get()
+    add_generations(run, [(SHARED_RULE, -1.0)])
+    rule = make_rule(SHARED_RULE)
+    validation = world._validation(rule, world.private)
+    trials = reverse("evolution:held-out-trials", args=[rule.pk, validation.context_id])
+    pages = (rule.get_absolute_url(), reverse("evolution:rule-validating", args=[rule.pk]))
+    lists = ("/rules/?task=error-driven&context=", f"/compare/?run={world.shared.pk}-1")
+
+    def seen(person: str) -> list[bool]:
+        client = world.clients[person]
+        page, progress = (client.get(path).content.decode() for path in pages)
+        marks = ["−1.5" in client.get(path).content.decode() for path in lists]
+        figure = client.get(trials).status_code == 200
+        return ["−1.5" in page, "Secret rule" in progress, *marks, figure]
+
+    assert seen("stranger") == seen("viewer") == [False] * 5
+    assert seen("owner") == seen("operator") == [True] * 5
+    sharing.set_visibility(world.private, Visibility.LABORATORY, by=world.users["owner"])
+    assert seen("stranger") == seen("viewer") == [True] * 5
+
+
+def test_values_of_a_private_form_are_not_shown_for_its_class(world):
+    rule, hidden = make_rule(SHARED_RULE), make_rule("s*v - s*u")
+    assert hidden.fingerprint == rule.fingerprint
+    Rule.objects.filter(pk=hidden.pk).update(shared_at=None)
+    validation = world._validation(hidden, None)
+    EvaluationContext.objects.filter(pk=validation.context_id).update(shared_at=timezone.now())
+    address = rule.get_absolute_url()
+    assert "−1.5" not in world.clients["stranger"].get(address).content.decode()
+    Rule.objects.filter(pk=hidden.pk).update(shared_at=timezone.now())
+    assert "−1.5" in world.clients["stranger"].get(address).content.decode()
+
+
+def test_a_validation_is_asked_for_by_members_and_cancelled_by_who_has_asked(
+    world, courier_to_nowhere
+):
+    rule = make_rule(SHARED_RULE)
+    page = rule.get_absolute_url()
+    data = {"in": "error-driven/demo", "kind": "validation", "trials": "2"}
+    ask = reverse("evolution:validate-rule", args=[rule.pk])
+    assert world.clients["viewer"].post(ask, data).status_code == 403
+    assert world.clients["stranger"].post(ask, data).status_code == 302
+    validation = Validation.objects.get(owner=world.users["stranger"])
+    entry = LogEntry.objects.filter(action=Action.SIMULATED).latest("pk")
+    assert (entry.who, entry.subject) == ("stranger", f"rule {rule.pk}")
+    assert entry.detail.startswith("validation of ")
+    progress = reverse("evolution:rule-validating", args=[rule.pk])
+    cancel = reverse("evolution:cancel-validation", args=[validation.pk])
+    for person, may_ask, may_cancel in (
+        ("viewer", False, False),
+        ("owner", True, False),
+        ("operator", True, True),
+        ("stranger", True, True),
+    ):
+        client = world.clients[person]
+        assert ("Test the robustness" in client.get(page).content.decode()) is may_ask, person
+        part = client.get(progress).content.decode()
+        assert "waiting for a worker" in part
+        assert ("Cancel</button>" in part) is may_cancel, person
+        if not may_cancel:
+            assert client.post(cancel).status_code == 403, person
+    assert Validation.objects.open().contains(validation)
+    assert world.clients["stranger"].post(cancel).status_code == 302
+    assert not Validation.objects.open().contains(validation)
+
+
+def test_champions_are_validated_by_members_who_may_read_the_experiment(world, courier_to_nowhere):
+    # With parameters that no other experiment has.
+    world.private.task_parameters |= {"t_sim_ms": 4321.0}
+    world.private.save()
+    pages = ("experiment-validation", "validate-experiment")
+    for experiment, allowed in (
+        (world.shared, ("stranger", "owner", "operator")),
+        (world.private, ("owner", "operator")),
+    ):
+        page, ask = (reverse(f"evolution:{name}", args=[experiment.pk]) for name in pages)
+        for person in ("viewer", "stranger", "owner", "operator"):
+            response = world.clients[person].post(ask, {"which": "champions", "trials": "2"})
+            assert (response.status_code == 302) is (person in allowed), person
+            html = world.clients[person].get(page).content.decode()
+            assert ("Validate the champions" in html) is (person in allowed), person
+    html = world.clients["guest"].get(page).content.decode()
+    assert "Champion of" in html
+    for text in ("/rules/", "Validate the champions", "Cancel"):
+        assert text not in html
+    private = Validation.objects.filter(experiment=world.private, rule__isnull=False)
+    assert {item.context.shared_at for item in private} == {None}
 
 
 def test_an_experiment_that_is_opened_brings_its_rules_along(world):

@@ -271,9 +271,20 @@ def test_parse_hello_refuses_binary_messages():
 def probe() -> Probe:
     task = get_learning_task(NAME)
     rule = PlasticityRule.parse(task.signature, ["v*s"]).canonical()
-    return probes.request_probe(
-        notes.add_to_catalogue(rule), task, preset="demo", kind=ProbeKind.VALIDATION, owner=None
+    question = probes.Question(
+        digest="held out",
+        kind=ProbeKind.HELD_OUT,
+        learning_task_name=NAME,
+        preset="demo",
+        task_parameters=task.presets["demo"]
+        .task_parameters.with_changes({"n_trials": 3})
+        .to_mapping(),
+        seed=1,
+        n_steps=3,
+        estimated_s=0.1,
+        figure={"rules": [{"name": "own", "expressions": ["v*s"]}]},
     )
+    return probes.ask(question, notes.add_to_catalogue(rule), owner=None)
 
 
 @pytest.mark.asyncio

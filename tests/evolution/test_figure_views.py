@@ -113,11 +113,10 @@ def test_what_is_simulated_once_is_there_for_everybody(
         assert len(answer.content) <= 300_000
     bob.post("/figures/fig4/simulate/")
     assert Probe.objects.count() == 2
-    # Nothing of it is on the page of the rule, where people ask about rules.
+    # Nothing of it is on the page of the rule, nor by itself: its figure shows it.
     rule = Rule.objects.get(pk=found[0].rule_id)
     assert "Trial that is shown" not in text_of(bob.get(rule.get_absolute_url()))
-    assert bob.post(f"/rules/{rule.pk}/simulate/", {"in": "error-driven/demo", "kind": "figure"}
-                    ).status_code == 400  # fmt: skip
+    assert {bob.get(f"/simulations/{probe.pk}/").status_code for probe in found} == {404}
 
 
 def held_out_rows(probe: Probe) -> list[dict]:

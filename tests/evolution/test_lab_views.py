@@ -44,7 +44,7 @@ def text_of(response: HttpResponse) -> str:
 def test_a_rule_is_simulated_from_its_page_and_the_answer_stays(ann: Client) -> None:
     rule = rule_of("v*s")
     address = f"/rules/{rule.pk}/simulate/"
-    answer = ann.post(address, {"in": f"{NAME}/demo", "kind": "validation"})
+    answer = ann.post(address, {"in": f"{NAME}/demo"})
     probe = Probe.objects.get()
     assert answer.url == f"/rules/{rule.pk}/#simulation-{probe.pk}"
     part = ann.get(f"/simulations/{probe.pk}/")
@@ -53,18 +53,17 @@ def test_a_rule_is_simulated_from_its_page_and_the_answer_stays(ann: Client) -> 
     probes.run_probe(probe.pk, worker="a")
     part = ann.get(f"/simulations/{probe.pk}/")
     assert "data-probe-socket" not in part.content.decode()
-    assert "This rule" in text_of(part)
-    assert "product" in text_of(ann.get(rule.get_absolute_url()))
+    assert "simulated in less than 1 s" in text_of(part)
+    assert "simulated in less than 1 s" in text_of(ann.get(rule.get_absolute_url()))
 
 
 @pytest.mark.parametrize(
     "data",
     [
         {},
-        {"in": "nothing/demo", "kind": "behaviour"},
-        {"in": f"{NAME}/nothing", "kind": "behaviour"},
-        {"in": f"{NAME}/demo", "kind": "nothing"},
-        {"in": "reward-driven/demo", "kind": "behaviour"},
+        {"in": "nothing/demo"},
+        {"in": f"{NAME}/nothing"},
+        {"in": "reward-driven/demo"},
     ],
 )
 def test_a_simulation_that_does_not_exist_is_refused(ann: Client, data: dict) -> None:
@@ -78,7 +77,7 @@ def test_too_many_simulations_are_refused_with_a_message(ann: Client) -> None:
         rule = rule_of(f"v + {index + 2}")
         answer = ann.post(
             f"/rules/{rule.pk}/simulate/",
-            {"in": f"{NAME}/demo", "kind": "behaviour"},
+            {"in": f"{NAME}/demo"},
             follow=True,
         )
     assert answer.status_code == 409
@@ -206,9 +205,8 @@ def test_decimation_keeps_extremes() -> None:
 
 def test_pages_of_rules_have_few_queries(ann: Client, django_assert_max_num_queries) -> None:
     rule = rule_of("v*s")
-    for kind in ("behaviour", "validation"):
-        ann.post(f"/rules/{rule.pk}/simulate/", {"in": f"{NAME}/demo", "kind": kind})
-        probes.run_probe(Probe.objects.latest("pk").pk, worker="a")
+    ann.post(f"/rules/{rule.pk}/simulate/", {"in": f"{NAME}/demo"})
+    probes.run_probe(Probe.objects.latest("pk").pk, worker="a")
     assert json.dumps(Probe.objects.latest("pk").result)
     with django_assert_max_num_queries(12):
         ann.get(rule.get_absolute_url())

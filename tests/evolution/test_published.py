@@ -19,14 +19,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evolution import selectors
-from evolution.enums import ExperimentState
+from evolution.enums import ContextPurpose, ExperimentState
 from evolution.errors import InvalidExperiment, StateConflict
-from evolution.models import Experiment, Generation, Individual, Run
+from evolution.models import (
+    Evaluation,
+    EvaluationContext,
+    Experiment,
+    Generation,
+    Individual,
+    Run,
+)
 from evolution.published import UnknownFolder, read_folder
 from evolution.published.files import BrokenFile, read_npy, read_pickle
 from evolution.selectors import experiment_message
 from evolution.services import control, experiments
 from evolution.services.couriers import SilentCourier
+from evolution.validated import ValidatedRules
 from evolution.views import presentation
 
 if TYPE_CHECKING:
@@ -241,6 +249,20 @@ def imported(folder: Path) -> tuple[str, str]:
 
 
 @pytest.mark.django_db
+def test_published_validations_come_again_and_go_with_their_experiment(folder: Path) -> None:
+    imported(folder)
+    contexts = EvaluationContext.objects.filter(purpose=ContextPurpose.PUBLISHED)
+    context = contexts.get()
+    # As in a database of before: importing the same results once more brings the values.
+    context.delete()
+    imported(folder)
+    (evaluation,) = Evaluation.objects.filter(context=contexts.get())
+    assert evaluation.trials == [-1.0, -2.0, -3.0]
+    control.delete_experiment(Experiment.objects.get(learning_task_name="error-driven"))
+    assert not contexts.exists()
+
+
+@pytest.mark.django_db
 def test_what_was_imported_is_the_history_that_was_published(folder: Path) -> None:
     output, errors = imported(folder)
     assert errors == ""
@@ -249,6 +271,13 @@ def test_what_was_imported_is_the_history_that_was_published(folder: Path) -> No
     assert (experiment.state, experiment.seed) == (ExperimentState.PUBLISHED, 99)
     assert experiment.published["validations"] == {"1": [-1.0, -2.0, -3.0]}
     assert "-2 ± 0.58" in experiment.provenance["validation of run 2"]
+    # The same values stand where those of one's own validations do.
+    champion = experiment.runs.get(index=1).champion.rule
+    found = ValidatedRules([champion], experiment.learning_task, Experiment.objects.all()).of(
+        champion, like=experiment.task_parameters
+    )
+    assert found.is_published
+    assert (found.evaluation.trials, found.estimate.value) == ([-1.0, -2.0, -3.0], -2.0)
     run = experiment.runs.get(index=0)
     published = read_folder(folder)[0].runs[0]
     generations = list(run.generations.select_related("champion__rule"))

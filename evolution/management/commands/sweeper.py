@@ -62,8 +62,10 @@ class Command(BaseCommand):
     def _sweep(self) -> None:
         from evolution.services.couriers import CeleryCourier
         from evolution.services.probes import send_again
+        from evolution.services.validations import finish_answered
         from evolution.services.workers import sweep
 
+        finish_answered()
         sweep(CeleryCourier())
         send_again()
 

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 
 from evolution.enums import ProbeKind, ProbeState
 from evolution.errors import ProbeRefused
-from evolution.models import Evaluation, EvaluationContext, Probe
+from evolution.models import Evaluation, Probe
 from evolution.services import notes, probes
 from nest_build.rules import PlasticityRule
 from simulations.learning_tasks import get_learning_task
@@ -28,16 +28,14 @@ def rule_of(text: str, name: str = NAME) -> Rule:
     return notes.add_to_catalogue(PlasticityRule.parse(task.signature, text.split(";")).canonical())
 
 
-def ask(rule: Rule, kind: str = ProbeKind.VALIDATION, owner=None, name: str = NAME) -> Probe:
-    return probes.request_probe(
-        rule, get_learning_task(name), preset="demo", kind=kind, owner=owner
-    )
+def ask(rule: Rule, owner=None, name: str = NAME) -> Probe:
+    return probes.request_probe(rule, get_learning_task(name), preset="demo", owner=owner)
 
 
 def test_same_question_is_one_record() -> None:
     rule = rule_of("(v - u)*s")
     assert ask(rule).pk == ask(rule).pk
-    assert ask(rule, ProbeKind.BEHAVIOUR).pk != ask(rule).pk
+    assert ask(rule_of("v")).pk != ask(rule).pk
 
 
 def test_waiting_questions_of_a_person_are_bounded(django_user_model) -> None:
@@ -49,35 +47,35 @@ def test_waiting_questions_of_a_person_are_bounded(django_user_model) -> None:
     ask(rule_of("v"), owner=bob)
 
 
-@pytest.mark.parametrize("offset", [0, 4, -7])
-def test_validation_has_the_values_of_trials_that_nobody_has_used(offset: int) -> None:
-    """Trial k has the seed of its context plus k: seeds that differ a little share trials."""
+def test_held_out_trials_of_a_figure_have_the_values_of_each_rule() -> None:
     task = get_learning_task(NAME)
     preset = task.presets["demo"]
-    EvaluationContext.objects.create(
-        digest="x",
+    texts = {"own": "v*s", "run 1": "v + u"}
+    parameters = preset.task_parameters.with_changes({"n_trials": 5})
+    question = probes.Question(
+        digest="held out",
+        kind=ProbeKind.HELD_OUT,
         learning_task_name=NAME,
-        task_parameters={},
-        seed=preset.validation_seed + offset,
-        engine_version="1",
+        preset=preset.name,
+        task_parameters=parameters.to_mapping(),
+        seed=preset.validation_seed,
+        n_steps=5,
+        estimated_s=1.0,
+        figure={"rules": [{"name": name, "expressions": [texts[name]]} for name in texts]},
     )
-    rule = rule_of("v*s")
-    probe = ask(rule)
-    assert abs(probe.seed - preset.validation_seed - offset) >= 1000
+    probe = probes.ask(question, rule_of("v*s"), owner=None)
     assert probes.run_probe(probe.pk, worker="a")
     probe.refresh_from_db()
-    assert (probe.state, probe.n_steps_done) == (ProbeState.FINISHED, probes.N_HELD_OUT)
-    own, product = probe.result["rows"]
-    parameters = preset.task_parameters
-    expected = [
-        task.simulate_trial(
-            [rule.parsed(task.signature)], parameters, seed=probe.seed, trial=trial
-        )[0].value
-        for trial in range(probes.N_HELD_OUT)
-    ]
-    assert own["trials"] == expected
-    assert (product["name"], product["reason"]) == ("product", "")
-    assert product["fitness"] == pytest.approx(0.0, abs=1e-12)
+    assert (probe.state, probe.n_steps_done) == (ProbeState.FINISHED, 5)
+    assert [row["name"] for row in probe.result["rows"]] == list(texts)
+    for row in probe.result["rows"]:
+        rule = PlasticityRule.parse(task.signature, [texts[row["name"]]])
+        assert row["trials"] == [
+            task.simulate_trial([rule], parameters, seed=probe.seed, trial=trial)[0].value
+            for trial in range(5)
+        ]
+        assert row["fitness"] == pytest.approx(sum(row["trials"]) / 5)
+        assert row["reason"] == ""
     assert not Evaluation.objects.exists()
 
 
@@ -100,7 +98,7 @@ def test_a_lost_worker_leaves_nothing_running() -> None:
 
 
 def test_a_rule_without_finite_values_has_a_reason() -> None:
-    probe = ask(rule_of("v/(s - s)"), ProbeKind.BEHAVIOUR)
+    probe = ask(rule_of("v/(s - s)"))
     probes.run_probe(probe.pk, worker="a")
     probe.refresh_from_db()
     assert (probe.state, probe.reason) == (ProbeState.FAILED, "not finite")
@@ -126,7 +124,7 @@ def test_behaviour_of_each_learning_task_fits_into_small_plots(name, text, wante
 
     from evolution.panel_plot import panel_figure
 
-    probe = ask(rule_of(text, name), ProbeKind.BEHAVIOUR, name=name)
+    probe = ask(rule_of(text, name), name=name)
     probes.run_probe(probe.pk, worker="a")
     probe.refresh_from_db()
     assert probe.state == ProbeState.FINISHED, probe.detail
