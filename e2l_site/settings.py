@@ -2,7 +2,7 @@
 
 ``E2L_DATA_DIR`` (run-time data), ``DATABASE_URL``, ``REDIS_URL``, ``E2L_SECRET_KEY``,
 ``E2L_DEBUG``, ``E2L_ALLOWED_HOSTS``, ``E2L_CSRF_TRUSTED_ORIGINS``, ``E2L_HTTPS``, ``E2L_PUBLIC``,
-``E2L_SESSION_DAYS`` and ``E2L_OIDC_*`` are read here.
+``E2L_SESSION_DAYS``, ``E2L_API_RATE_*`` and ``E2L_OIDC_*`` are read here.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from e2l_site.environment import (
     read_list,
     read_number,
     read_origins,
+    read_rate,
     read_redis_url,
     read_secret_key,
 )
@@ -47,6 +48,9 @@ INSTALLED_APPS = [
     "axes",
     "csp",
     "django_htmx",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "evolution",
 ]
 
@@ -97,6 +101,17 @@ DATABASES = {
     )
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+    # What all processes on all hosts count together.
+    "shared": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": read_redis_url(broker.redis_url()),
+        "KEY_PREFIX": "e2l",
+        "OPTIONS": {"socket_timeout": 0.5, "socket_connect_timeout": 0.5},
+    },
+}
 
 CHANNEL_LAYERS = {
     "default": {
@@ -205,6 +220,39 @@ if read_bool("E2L_HTTPS", default=False):
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
     SECURE_HSTS_SECONDS = 31_536_000
+
+# --- API -----------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_METADATA_CLASS": None,
+    "EXCEPTION_HANDLER": "evolution.api.problems.handle",
+    "URL_FORMAT_OVERRIDE": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "e2l",
+    "DESCRIPTION": "Discover synaptic plasticity rules: launch and control experiments, read what "
+    "they find, simulate any rule. A fitness of null is minus infinity.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "ENUM_NAME_OVERRIDES": {
+        name: f"evolution.enums.{name}"
+        for name in ("ExperimentState", "StopReason", "Visibility", "Origin", "Outcome", "Role",
+                     "Scope", "ProbeKind", "ProbeState")
+    },
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "evolution.api.schema.complete",
+    ],
+}
+#: Requests and the time in s that they are counted in, None for any number.
+API_RATES = {
+    "anonymous": read_rate("E2L_API_RATE_ANONYMOUS", default="60/minute"),
+    "user": read_rate("E2L_API_RATE_USER", default="1200/minute"),
+    "simulations": read_rate("E2L_API_RATE_SIMULATIONS", default="120/hour"),
+}
 
 # --- static files ------------------------------------------------------------------------------
 

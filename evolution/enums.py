@@ -134,12 +134,22 @@ class Action(TextChoices):
     PASSWORD_LINK = "password link", "made a link to set a password"
     PASSWORD_SET = "password set", "set a password"
     SESSIONS_ENDED = "sessions ended", "signed out everywhere"
+    TOKEN_MADE = "token made", "made a token"
+    TOKEN_REVOKED = "token revoked", "revoked a token"
 
     @classmethod
     def of_experiments(cls) -> list[Action]:
         """Return what changes an experiment: its own page tells it."""
         members = list(cls)
         return members[: members.index(cls.DELETED)]
+
+
+class Scope(TextChoices):
+    """What a personal token may be used for, within what its owner may do."""
+
+    READ = "read", "read everything that I may read"
+    SIMULATE = "simulate", "simulate and keep rules, name them"
+    CONTROL = "control", "launch, control, label and delete experiments"
 
 
 class ProbeKind(TextChoices):

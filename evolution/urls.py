@@ -13,6 +13,7 @@ from evolution.views import (
     probes,
     rules,
     runs,
+    tokens,
 )
 
 app_name = "evolution"
@@ -65,4 +66,7 @@ urlpatterns = [
     path("simulations/<int:pk>/panels/<int:index>.json", probes.panel, name="probe-panel"),
     path("lab/", lab.page, name="lab"),
     path("lab/check/", lab.check, name="lab-check"),
+    path("account/tokens/", tokens.page, name="tokens"),
+    path("account/tokens/new/", tokens.create, name="create-token"),
+    path("account/tokens/<int:pk>/revoke/", tokens.revoke, name="revoke-token"),
 ]

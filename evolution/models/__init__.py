@@ -1,5 +1,6 @@
 """The records of evolution. The database is the truth; everything else is a hint."""
 
+from evolution.models.api import ApiAnswer, ApiToken
 from evolution.models.evaluation import Demand, Evaluation, EvaluationContext
 from evolution.models.experiment import Experiment, Run
 from evolution.models.generation import Generation, Individual
@@ -9,6 +10,8 @@ from evolution.models.rule import Rule
 from evolution.models.worker import Worker
 
 __all__ = [
+    "ApiAnswer",
+    "ApiToken",
     "Demand",
     "Evaluation",
     "EvaluationContext",

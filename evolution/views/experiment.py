@@ -25,6 +25,7 @@ from evolution.views.lookup import experiment_or_404
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from evolution.access import Person
     from evolution.models import Experiment
 
 #: Rows of the table of improvements; all of them are in the CSV file.
@@ -202,8 +203,12 @@ def known_rules(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 def history(request: HttpRequest, pk: int) -> HttpResponse:
     """Return every completed generation of every run as CSV."""
-    experiment = experiment_or_404(pk, request.user)
-    audit.record(Action.EXPORTED, by=request.user, experiment=experiment, detail="history.csv")
+    return history_response(experiment_or_404(pk, request.user), request.user)
+
+
+def history_response(experiment: Experiment, user: Person) -> HttpResponse:
+    """Return the history of an experiment as CSV, and write down who took it."""
+    audit.record(Action.EXPORTED, by=user, experiment=experiment, detail="history.csv")
     text = io.StringIO()
     writer = csv.writer(text)
     names = [f"rule_{branch}" for branch in experiment.learning_task.signature.branches]
@@ -213,7 +218,8 @@ def history(request: HttpRequest, pk: int) -> HttpResponse:
     )  # fmt: skip
     writer.writerows(_history_rows(experiment, n_branches=len(names)))
     response = HttpResponse(text.getvalue(), content_type="text/csv; charset=utf-8")
-    response.headers["Content-Disposition"] = f'attachment; filename="experiment-{pk}.csv"'
+    name = f"experiment-{experiment.pk}.csv"
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 
 

@@ -49,7 +49,7 @@ def simulate(request: HttpRequest, pk: int) -> HttpResponse:
 def part(request: HttpRequest, pk: int) -> HttpResponse:
     """Return the part of a page that shows a simulation (for htmx)."""
     return render(
-        request, "evolution/_probe.html", {"item": probe_context(_probe_or_404(pk, request.user))}
+        request, "evolution/_probe.html", {"item": probe_context(probe_or_404(pk, request.user))}
     )
 
 
@@ -58,7 +58,7 @@ def part(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 def panel(request: HttpRequest, pk: int, index: int) -> HttpResponse:
     """Return one plot of a simulation for BokehJS."""
-    _probe_or_404(pk, request.user)
+    probe_or_404(pk, request.user)
     # Panels are large: the database takes out the one.
     found = Probe.objects.filter(pk=pk).values_list(f"panels__{index}", flat=True).first()
     if found is None:
@@ -83,7 +83,8 @@ def _figure(panel: dict[str, Any]) -> HttpResponse:
     return figure_response(panel_figure(panel))
 
 
-def _probe_or_404(pk: int, user: Person) -> Probe:
+def probe_or_404(pk: int, user: Person) -> Probe:
+    """Return a simulation with its rule, or answer that there is none that may be seen."""
     try:
         probe = Probe.objects.select_related("rule").defer("panels").get(pk=pk)
     except (Probe.DoesNotExist, OverflowError):
