@@ -68,7 +68,12 @@ def read_rate(name: str, *, default: str) -> tuple[int, int] | None:
     number, _, unit = text.partition("/")
     if text == "0":
         return None
-    if not number.isascii() or not number.isdecimal() or unit not in _RATE_UNITS_S or not int(number):
+    if (
+        not number.isascii()
+        or not number.isdecimal()
+        or unit not in _RATE_UNITS_S
+        or not int(number)
+    ):
         units = ", ".join(_RATE_UNITS_S)
         raise ImproperlyConfigured(
             f"{name} is {text!r}; it must read like 60/minute (units: {units}), or 0 for no limit."

@@ -239,8 +239,17 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "ENUM_NAME_OVERRIDES": {
         name: f"evolution.enums.{name}"
-        for name in ("ExperimentState", "StopReason", "Visibility", "Origin", "Outcome", "Role",
-                     "Scope", "ProbeKind", "ProbeState")
+        for name in (
+            "ExperimentState",
+            "StopReason",
+            "Visibility",
+            "Origin",
+            "Outcome",
+            "Role",
+            "Scope",
+            "ProbeKind",
+            "ProbeState",
+        )
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",

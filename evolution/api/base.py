@@ -78,9 +78,7 @@ class MayUse(BasePermission):
 class StrictParser(JSONParser):
     """JSON of a limited length, without what is no JSON: NaN, infinity, and what overflows."""
 
-    def parse(
-        self, stream: Any, media_type: str | None = None, parser_context: Any = None
-    ) -> Any:
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
         """Return the value that a body holds."""
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         body = stream.read(limit + 1)

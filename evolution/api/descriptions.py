@@ -40,7 +40,7 @@ class ParameterSerializer(Serializer):
     unit = CharField(help_text="Empty for pure numbers.")
     group = CharField()
     is_advanced = BooleanField()
-    default = JSONField(allow_null=True)
+    default = JSONField()
     value_schema = DictField(
         child=JSONField(), help_text="JSON schema of its values: type, bounds, choices."
     )
@@ -70,8 +70,8 @@ class PresetSerializer(Serializer):
     description = CharField()
     seed = IntegerField()
     n_runs = IntegerField()
-    task_parameters = DictField(child=JSONField(allow_null=True))
-    evolution_parameters = DictField(child=JSONField(allow_null=True))
+    task_parameters = DictField(child=JSONField())
+    evolution_parameters = DictField(child=JSONField())
 
 
 class LearningTaskSerializer(Serializer):

@@ -337,4 +337,3 @@ def _described(experiment: Experiment, user: Person) -> dict[str, Any]:
     is_allowed = access.may_change(user, listed)
     listed.actions = sorted(control.possible_actions(listed)) if is_allowed else []
     return ExperimentSerializer(listed).data
-

@@ -24,7 +24,6 @@ from rest_framework.serializers import (
 from evolution import access, comparison, inference, statistics
 from evolution.api.base import ApiView
 from evolution.api.problems import InvalidQuery
-from evolution.api.shapes import fitness_field
 from evolution.enums import ExperimentState, Role, Scope
 from evolution.models import Worker
 from evolution.services.couriers import queue_length
@@ -118,7 +117,7 @@ class DifferingParameterSerializer(Serializer):
     label = CharField()
     unit = CharField()
     help = CharField()
-    values = ListField(child=JSONField(allow_null=True))
+    values = ListField(child=JSONField())
 
 
 class ComparisonSerializer(Serializer):
@@ -192,9 +191,13 @@ class Comparison(ApiView):
         operation_id="compare",
         summary="Compare experiments and single runs: curves, final fitness, parameters",
         parameters=[
-            OpenApiParameter("experiment", {"type": "array", "items": _NUMBER}, description="Numbers."),
             OpenApiParameter(
-                "run", {"type": "array", "items": _RUN}, description="Single runs: 12-3 is run 3 of experiment 12."
+                "experiment", {"type": "array", "items": _NUMBER}, description="Numbers."
+            ),
+            OpenApiParameter(
+                "run",
+                {"type": "array", "items": _RUN},
+                description="Single runs: 12-3 is run 3 of experiment 12.",
             ),
         ],
         responses=ComparisonSerializer,
@@ -237,8 +240,7 @@ def _group(group: Group) -> dict[str, Any]:
 
 def _difference(difference: inference.Difference) -> dict[str, Any]:
     numbers = {
-        name: _finite([getattr(difference, name)])[0]
-        for name in ("statistic", "p_value", "effect")
+        name: _finite([getattr(difference, name)])[0] for name in ("statistic", "p_value", "effect")
     }
     interval = difference.interval and _finite(difference.interval)
     return {
@@ -252,6 +254,4 @@ def _difference(difference: inference.Difference) -> dict[str, Any]:
 
 def _finite(values: Any) -> list[float | None]:
     """Return numbers with null for what JSON cannot say."""
-    return [
-        None if value is None or not math.isfinite(value) else float(value) for value in values
-    ]
+    return [None if value is None or not math.isfinite(value) else float(value) for value in values]

@@ -186,7 +186,7 @@ class SimulationSerializer(Serializer):
     learning_task = CharField(source="learning_task_name")
     preset = CharField()
     seed = IntegerField()
-    task_parameters = DictField(child=JSONField(allow_null=True))
+    task_parameters = DictField(child=JSONField())
     state = ChoiceField(choices=ProbeState.choices)
     n_steps = IntegerField(help_text="Trials to simulate.")
     n_steps_done = IntegerField()

@@ -73,9 +73,7 @@ class TaskForm(forms.Form):
 class ContextForm(TaskForm):
     """In the trials of which experiments."""
 
-    context = forms.IntegerField(
-        min_value=1, max_value=2**63 - 1, help_text="See list_contexts."
-    )
+    context = forms.IntegerField(min_value=1, max_value=2**63 - 1, help_text="See list_contexts.")
 
 
 class RuleList(ApiView):

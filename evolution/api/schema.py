@@ -111,7 +111,9 @@ def complete(result: dict[str, Any], **_: Any) -> dict[str, Any]:
 def _problem_response(status: int) -> dict[str, Any]:
     response = {
         "description": _WHY[HTTPStatus(status)],
-        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        "content": {
+            "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
+        },
     }
     return {**response, "headers": _RATE_HEADERS} if status == 429 else response
 

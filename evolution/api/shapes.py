@@ -123,8 +123,8 @@ class ExperimentSerializer(ExperimentListedSerializer):
     """An experiment with everything but its history."""
 
     notes = CharField()
-    task_parameters = DictField(child=JSONField(allow_null=True))
-    evolution_parameters = DictField(child=JSONField(allow_null=True))
+    task_parameters = DictField(child=JSONField())
+    evolution_parameters = DictField(child=JSONField())
     provenance = DictField(child=CharField())
     elapsed_s = FloatField(allow_null=True, help_text="Time without pauses, in s.")
     remaining_s = FloatField(allow_null=True, help_text="Estimate at the pace so far, in s.")
@@ -167,7 +167,7 @@ class IndividualDetailSerializer(IndividualSerializer):
     genome = ListField(
         child=ListField(child=IntegerField()), help_text="Alleles of the genome of each branch."
     )
-    constants = JSONField(allow_null=True, help_text="Values of parameter nodes, by branch.")
+    constants = JSONField(help_text="Values of parameter nodes, by branch.")
     mutated_genes = ListField(child=ListField(child=IntegerField()))
     trials = ListField(child=FloatField(), help_text="Value of each trial that was simulated.")
     n_trials = IntegerField(help_text="Trials that a fitness is made of.")

@@ -60,7 +60,9 @@ class SimulationList(ApiView):
     )
     def get(self, request: Request) -> Response:
         page, _ = read_page(request)
-        own = Probe.objects.filter(owner=request.user.pk) if request.user.pk else Probe.objects.none()
+        own = (
+            Probe.objects.filter(owner=request.user.pk) if request.user.pk else Probe.objects.none()
+        )
         found = page.of(own.select_related("rule").defer("panels").order_by("-pk"))
         found["results"] = SimulationSerializer(found["results"], many=True).data
         return Response(found)

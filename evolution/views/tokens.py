@@ -36,9 +36,7 @@ class TokenForm(forms.Form):
     days = forms.ChoiceField(label="Valid for", choices=list(_LIFETIMES.items()))
 
     def __init__(self, user: Person, data: Any = None) -> None:
-        super().__init__(
-            data, initial={"scopes": [Scope.READ], "days": "90"}, label_suffix=""
-        )
+        super().__init__(data, initial={"scopes": [Scope.READ], "days": "90"}, label_suffix="")
         if not access.may_simulate(user):
             self.fields["scopes"].choices = [(Scope.READ.value, Scope.READ.label)]
 
