@@ -35,8 +35,11 @@ if TYPE_CHECKING:
     from evolution.comparison import Group
 
 
-_NUMBER = {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}
-_RUN = {"type": "string", "pattern": "^[0-9]{1,18}-[0-9]{1,9}$"}
+_NUMBERS = {
+    "type": "array",
+    "items": {"type": "integer", "minimum": 1, "maximum": 10**18 - 1},
+}
+_RUNS = {"type": "array", "items": {"type": "string", "pattern": "^[0-9]{1,18}-[0-9]{1,9}$"}}
 
 
 class AccountSerializer(Serializer):
@@ -191,13 +194,9 @@ class Comparison(ApiView):
         operation_id="compare",
         summary="Compare experiments and single runs: curves, final fitness, parameters",
         parameters=[
+            OpenApiParameter("experiment", _NUMBERS, description="Numbers of whole experiments."),
             OpenApiParameter(
-                "experiment", {"type": "array", "items": _NUMBER}, description="Numbers."
-            ),
-            OpenApiParameter(
-                "run",
-                {"type": "array", "items": _RUN},
-                description="Single runs: 12-3 is run 3 of experiment 12.",
+                "run", _RUNS, description="Single runs: 12-3 is run 3 of experiment 12."
             ),
         ],
         responses=ComparisonSerializer,

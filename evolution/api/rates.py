@@ -38,7 +38,7 @@ class Rates(BaseThrottle):
         kinds = [(kind, who or f"address-{request.META.get('REMOTE_ADDR', '')}")]
         if who and view.is_simulation and request.method not in SAFE_METHODS:
             kinds.append(("simulations", who))
-        return all([self._count(request, kind, key) for kind, key in kinds])
+        return all(self._count(request, kind, key) for kind, key in kinds)
 
     def wait(self) -> float | None:
         """Return after how many seconds it may be tried again."""
