@@ -1,25 +1,30 @@
-"""Sign-in, sign-out and the one-time way in on the first start."""
+"""Sign-in, sign-out, the one-time way in on the first start, and everybody's own account."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django import forms
+from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth import get_user_model, login
+from django.contrib.auth import get_user_model, login, update_session_auth_hash
 from django.contrib.auth.decorators import login_not_required
-from django.contrib.auth.forms import BaseUserCreationForm
-from django.contrib.auth.views import LoginView, LogoutView
+from django.contrib.auth.forms import BaseUserCreationForm, PasswordChangeForm
+from django.contrib.auth.views import LoginView, LogoutView, PasswordResetConfirmView
 from django.contrib.contenttypes.models import ContentType
 from django.core import signing
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
+from django.urls import reverse, reverse_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from e2l_site import errors
+from evolution import access
+from evolution.enums import Action
+from evolution.services import accounts, audit
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser
@@ -49,11 +54,96 @@ class SignInView(LoginView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Tell the page whether there is anybody who could sign in."""
-        return super().get_context_data(has_accounts=_has_accounts(), **kwargs)
+        return super().get_context_data(has_accounts=_has_accounts(), oidc=settings.OIDC, **kwargs)
 
 
 class SignOutView(LogoutView):
     """Sign out (POST only)."""
+
+
+class SetPasswordView(PasswordResetConfirmView):
+    """Set a password with a one-time link that an operator has made."""
+
+    template_name = "accounts/set_password.html"
+    success_url = reverse_lazy("sign-in")
+
+    def form_valid(self, form: forms.Form) -> HttpResponse:
+        """Set the password, say so, and write it down."""
+        response = super().form_valid(form)
+        audit.record(Action.PASSWORD_SET, by=self.user, subject=f"account {self.user.username}")
+        messages.success(self.request, "The password was set. Sign in with it.")
+        return response
+
+
+class SessionsForm(forms.Form):
+    """The present password, of those who have one."""
+
+    password = forms.CharField(label="Present password", strip=False, widget=forms.PasswordInput)
+
+    def __init__(self, user: AbstractBaseUser, data: Any = None) -> None:
+        super().__init__(data, label_suffix="", prefix="sessions")
+        self._user = user
+        self.fields["password"].widget.attrs["autocomplete"] = "current-password"
+        if not user.has_usable_password():
+            del self.fields["password"]
+
+    def clean_password(self) -> str:
+        """Refuse another password."""
+        password = self.cleaned_data["password"]
+        if not self._user.check_password(password):
+            raise forms.ValidationError("This is not your password.")
+        return password
+
+
+@never_cache
+@require_safe
+def account(request: HttpRequest) -> HttpResponse:
+    """Show everybody's own account: role, password, sessions."""
+    return _account(request)
+
+
+@sensitive_post_parameters()
+@require_POST
+def change_password(request: HttpRequest) -> HttpResponse:
+    """Set another password; other sessions end."""
+    form = PasswordChangeForm(request.user, request.POST)
+    if not request.user.has_usable_password() or not form.is_valid():
+        return _account(request, password_form=form)
+    form.save()
+    update_session_auth_hash(request, request.user)
+    audit.record(Action.PASSWORD_SET, by=request.user)
+    messages.success(request, "The password was changed. You were signed out everywhere else.")
+    return redirect("account")
+
+
+@sensitive_post_parameters()
+@require_POST
+def end_sessions(request: HttpRequest) -> HttpResponse:
+    """Sign out everywhere else."""
+    form = SessionsForm(request.user, request.POST)
+    if not form.is_valid():
+        return _account(request, sessions_form=form)
+    accounts.end_sessions(request.user, password=form.cleaned_data.get("password"))
+    update_session_auth_hash(request, request.user)
+    messages.success(request, "You were signed out everywhere else.")
+    return redirect("account")
+
+
+def _account(
+    request: HttpRequest,
+    password_form: forms.Form | None = None,
+    sessions_form: forms.Form | None = None,
+) -> HttpResponse:
+    has_password = request.user.has_usable_password()
+    context = {
+        "section": "account",
+        "role": access.role_of(request.user),
+        "has_password": has_password,
+        "password_form": password_form or PasswordChangeForm(request.user),
+        "sessions_form": sessions_form or SessionsForm(request.user),
+    }
+    is_refused = bool(password_form or sessions_form)
+    return render(request, "accounts/account.html", context, status=422 if is_refused else 200)
 
 
 def first_signin_path() -> str | None:

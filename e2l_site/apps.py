@@ -10,11 +10,12 @@ class SiteConfig(AppConfig):
     name = "e2l_site"
 
     def ready(self) -> None:
-        """Make the Celery application known to every thread.
+        """Listen to sign-ins, and make the Celery application known to every thread.
 
         Celery notes the current application per thread. Requests are served in threads that did
         not create it, and would otherwise queue tasks with an unconfigured one.
         """
+        from e2l_site import sign_in_log  # noqa: F401
         from e2l_site.celery import app
 
         app.set_default()

@@ -97,6 +97,7 @@ def read_oidc() -> dict[str, str] | None:
     is_local = parts.hostname in {"localhost", "127.0.0.1", "::1"}
     if parts.scheme != "https" and not (parts.scheme == "http" and is_local):
         raise ImproperlyConfigured("E2L_OIDC_ISSUER must begin with https://.")
+    values["origin"] = f"{parts.scheme}://{parts.netloc}"
     values["name"] = os.environ.get("E2L_OIDC_NAME", "").strip() or parts.hostname or ""
     values["role"] = read_choice("E2L_OIDC_ROLE", ("viewer", "member"), default="viewer")
     return values

@@ -62,6 +62,8 @@ class RequestAddress:
         with audit.coming_from(request.META.get("REMOTE_ADDR") or None):
             response = self._get_response(request)
         response.headers.setdefault("Permissions-Policy", _PERMISSIONS_POLICY)
+        if getattr(request, "user", None) and getattr(request.user, "shared_experiments", ()):
+            response.headers["X-Robots-Tag"] = "noindex, nofollow"
         return response
 
 

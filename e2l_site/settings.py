@@ -22,6 +22,7 @@ from e2l_site.environment import (
     read_database,
     read_list,
     read_number,
+    read_oidc,
     read_origins,
     read_rate,
     read_redis_url,
@@ -183,6 +184,34 @@ AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 
 
+#: Sign-in by OpenID Connect, None without it: then nothing of it is loaded.
+OIDC = read_oidc()
+if OIDC is not None:
+    INSTALLED_APPS += [
+        "allauth",
+        "allauth.account",
+        "allauth.socialaccount",
+        "allauth.socialaccount.providers.openid_connect",
+    ]
+    MIDDLEWARE.insert(-1, "allauth.account.middleware.AccountMiddleware")
+    SOCIALACCOUNT_ONLY = True
+    SOCIALACCOUNT_ADAPTER = "e2l_site.oidc.SocialAccountAdapter"
+    ACCOUNT_EMAIL_VERIFICATION = "none"
+    SOCIALACCOUNT_PROVIDERS = {
+        "openid_connect": {
+            "OAUTH_PKCE_ENABLED": True,
+            "APPS": [
+                {
+                    "provider_id": "laboratory",
+                    "name": OIDC["name"],
+                    "client_id": OIDC["client_id"],
+                    "secret": OIDC["client_secret"],
+                    "settings": {"server_url": OIDC["issuer"]},
+                }
+            ],
+        }
+    }
+
 # --- security ----------------------------------------------------------------------------------
 
 CONTENT_SECURITY_POLICY = {
@@ -196,7 +225,8 @@ CONTENT_SECURITY_POLICY = {
         # BokehJS inserts <style> elements and knows no nonce; without them its layout loops.
         "style-src-elem": [SELF, UNSAFE_INLINE],
         "base-uri": [NONE],
-        "form-action": [SELF],
+        # The button that leads to the provider is a form whose answer is a redirection.
+        "form-action": [SELF] if OIDC is None else [SELF, OIDC["origin"]],
         "frame-ancestors": [NONE],
     }
 }
@@ -219,7 +249,11 @@ if read_bool("E2L_HTTPS", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
+    SECURE_SSL_REDIRECT = True
     SECURE_HSTS_SECONDS = 31_536_000
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    # Browsers' built-in lists take whole domains, of which a laboratory has a part.
+    SILENCED_SYSTEM_CHECKS = ["security.W021"]
 
 # --- API -----------------------------------------------------------------------------------------
 

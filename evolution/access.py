@@ -36,12 +36,15 @@ if TYPE_CHECKING:
 
 
 def role_of(user: Person) -> Role | None:
-    """Return the role of an account, None for visitors.
+    """Return the role of somebody, None for visitors and where the account is deactivated."""
+    return role_of_account(user) if user.is_authenticated and user.is_active else None
+
+
+def role_of_account(user: AbstractBaseUser) -> Role:
+    """Return the role of an account, also of a deactivated one.
 
     Users that `with_role` has loaded cost no statement, others one.
     """
-    if not user.is_authenticated or not user.is_active:
-        return None
     if user.is_superuser:
         return Role.OPERATOR
     if not hasattr(user, "role_name"):

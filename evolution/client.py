@@ -287,12 +287,14 @@ class Client:
         TimeoutError
             If it is not over in time.
         """
+
+        def describe(now: Experiment) -> tuple[str, float]:
+            best = "-" if now.best_fitness is None else f"{now.best_fitness:.6g}"
+            return f"{now.name}, best {best}", now.progress
+
         return self._follow(
             lambda: self.experiment(experiment),
-            lambda now: (
-                f"{now.name}, best {'-' if now.best_fitness is None else f'{now.best_fitness:.6g}'}",
-                now.progress,
-            ),
+            describe,
             progress=progress,
             poll_s=poll_s,
             timeout_s=timeout_s,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 
-from evolution.enums import Origin, Outcome
+from evolution.enums import Action, Origin, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,6 +111,20 @@ class RuleFilter(_Filter):
             "autocapitalize": "off",
             "spellcheck": "false",
         }
+
+
+class ActivityFilter(_Filter):
+    """Which entries of the audit log to list."""
+
+    ranges = (("since", "until"),)
+
+    q = forms.CharField(label="About", required=False, max_length=200)
+    who = forms.CharField(label="Who", required=False, max_length=150)
+    action = forms.ChoiceField(
+        label="What", required=False, choices=[("", "anything"), *Action.choices]
+    )
+    since = forms.DateField(label="From", required=False, widget=forms.DateInput({"type": "date"}))
+    until = forms.DateField(label="to", required=False, widget=forms.DateInput({"type": "date"}))
 
 
 class ComparisonFilter(_Filter):

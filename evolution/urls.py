@@ -3,6 +3,7 @@
 from django.urls import path
 
 from evolution.views import (
+    activity,
     comparison,
     control,
     experiment,
@@ -10,9 +11,11 @@ from evolution.views import (
     individuals,
     lab,
     launch,
+    people,
     probes,
     rules,
     runs,
+    sharing,
     tokens,
 )
 
@@ -54,6 +57,13 @@ urlpatterns = [
         individuals.page,
         name="individual",
     ),
+    path("experiments/<int:pk>/sharing/", sharing.page, name="sharing"),
+    path("experiments/<int:pk>/sharing/visibility/", sharing.visibility, name="visibility"),
+    path("experiments/<int:pk>/sharing/links/", sharing.create, name="create-link"),
+    path(
+        "experiments/<int:pk>/sharing/links/<int:link>/revoke/", sharing.revoke, name="revoke-link"
+    ),
+    path("shared/<str:secret>/", sharing.open_link, name="shared"),
     path("compare/", comparison.page, name="compare"),
     path("compare/<slug:name>.json", comparison.figure, name="compare-figure"),
     path("rules/", rules.rule_list, name="rules"),
@@ -69,4 +79,10 @@ urlpatterns = [
     path("account/tokens/", tokens.page, name="tokens"),
     path("account/tokens/new/", tokens.create, name="create-token"),
     path("account/tokens/<int:pk>/revoke/", tokens.revoke, name="revoke-token"),
+    path("people/", people.page, name="people"),
+    path("people/<int:pk>/role/", people.role, name="account-role"),
+    path("people/<int:pk>/active/", people.active, name="account-active"),
+    path("people/<int:pk>/password-link/", people.password_link, name="password-link"),
+    path("activity/", activity.page, name="activity"),
+    path("activity.csv", activity.table, name="activity-csv"),
 ]

@@ -1,8 +1,8 @@
 """Fuzzing of the API by its own schema: ``python -m tests.api_fuzz --requests 10000``.
 
 Schemathesis makes requests that fit the schema and such that do not, for every operation, as a
-visitor (of a closed and of a public site), a viewer and a member; others have bodies of raw bytes. They go through the whole
-application (middleware, real database, a broker of their own). Found are
+visitor (of a closed and of a public site), a viewer and a member; others have bodies of raw bytes.
+They go through the whole application (middleware, real database, a broker of their own). Found are
 
 * answers of 500 and above;
 * statuses, types and bodies of answers that the schema does not have;
@@ -268,7 +268,7 @@ def _repeat(send: Callable[..., None], number: int, seed: int, **strategies: Any
 def report(findings: Findings, seconds: float) -> str:
     """Return what people read."""
     rows = [
-        f"{findings.n_requests} requests in {seconds:.0f} s to {len(findings.operations)} operations",
+        f"{findings.n_requests} requests to {len(findings.operations)} operations, {seconds:.0f} s",
         "by role: " + ", ".join(f"{role} {n}" for role, n in findings.by_role.items()),
         "by status: " + ", ".join(f"{code}: {n}" for code, n in sorted(findings.statuses.items())),
         f"fewest of one operation: {min(findings.operations.values(), default=0)}",

@@ -22,6 +22,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
 from evolution.api.base import ApiView, TokenAuthentication
+from evolution.api.problems import CONTENT_TYPE
 from evolution.views.guards import open_to_the_public
 from simulations.learning_tasks import learning_task_names
 
@@ -109,11 +110,10 @@ def complete(result: dict[str, Any], **_: Any) -> dict[str, Any]:
 
 
 def _problem_response(status: int) -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/Problem"}
     response = {
         "description": _WHY[HTTPStatus(status)],
-        "content": {
-            "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
-        },
+        "content": {CONTENT_TYPE: {"schema": schema}},
     }
     return {**response, "headers": _RATE_HEADERS} if status == 429 else response
 

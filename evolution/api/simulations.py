@@ -60,9 +60,8 @@ class SimulationList(ApiView):
     )
     def get(self, request: Request) -> Response:
         page, _ = read_page(request)
-        own = (
-            Probe.objects.filter(owner=request.user.pk) if request.user.pk else Probe.objects.none()
-        )
+        # A visitor has none: those that nobody owns (any more) are not his.
+        own = Probe.objects.filter(owner__isnull=False, owner=request.user.pk)
         found = page.of(own.select_related("rule").defer("panels").order_by("-pk"))
         found["results"] = SimulationSerializer(found["results"], many=True).data
         return Response(found)

@@ -112,6 +112,11 @@ class Migration(migrations.Migration):
             name='experiment',
             field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='share_links', to='evolution.experiment'),
         ),
+        migrations.AlterField(
+            model_name='logentry',
+            name='created_at',
+            field=models.DateTimeField(default=timezone.now, editable=False),
+        ),
         migrations.RunPython(name_subjects, migrations.RunPython.noop),
         migrations.RunPython(share_what_is_known, migrations.RunPython.noop),
     ]

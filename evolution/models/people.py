@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from evolution.enums import Action
 
@@ -49,7 +50,7 @@ class LogEntry(models.Model):
     subject = models.CharField(max_length=220, blank=True, help_text="What it was done to.")
     detail = models.CharField(max_length=200, blank=True)
     address = models.GenericIPAddressField(null=True, help_text="Where the request came from.")
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects = LogEntryQuerySet.as_manager()
 

@@ -50,6 +50,18 @@ def create_account(name: str, role: Role, *, by: Person | None) -> User:
     return user
 
 
+def admit(user: User, role: Role, *, detail: str) -> None:
+    """Give a role to an account that somebody else vouches for, and write down who does."""
+    with transaction.atomic():
+        _join(user, role)
+        audit.record(
+            Action.ACCOUNT_CREATED,
+            by=user,
+            subject=f"account {user.username}",
+            detail=f"{role.label}, by {detail}",
+        )
+
+
 def set_role(user: User, role: Role, *, by: Person | None) -> None:
     """Give an account another role.
 
@@ -94,12 +106,23 @@ def password_path(user: User, *, by: Person | None) -> str:
     return reverse("set-password", args=[uid, default_token_generator.make_token(user)])
 
 
-def end_sessions(user: User) -> None:
-    """Make all sessions of an account void: each holds a digest of the stored password's text."""
-    if user.has_usable_password():
-        raise ValueError("Set the password anew: its stored text changes.")
-    user.set_unusable_password()
-    user.save(update_fields=["password"])
+def end_sessions(user: User, *, password: str | None) -> None:
+    """Make all sessions of an account void.
+
+    A session holds a digest of the stored text of the password, which has a salt: the same password
+    set anew ends them all.
+
+    Parameters
+    ----------
+    password : str or None
+        The present password; None where an account has none.
+    """
+    if user.has_usable_password() and not (password and user.check_password(password)):
+        raise AccountRefused("This is not the password.")
+    with transaction.atomic():
+        user.set_password(password)
+        user.save(update_fields=["password"])
+        audit.record(Action.SESSIONS_ENDED, by=user)
 
 
 def _join(user: User, role: Role) -> None:

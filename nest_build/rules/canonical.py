@@ -32,6 +32,8 @@ from nest_build.rules.tree import Input, Neg, Node, Number
 #: Numeric powers with more bits than this are not computed exactly.
 _MAX_POWER_BITS = 256
 _MAX_ROOT_BASE = 10**6
+#: SymEngine takes whole powers out of roots (8**1.5 is 8*8**0.5), with no more bits than this.
+_MAX_ROOT_BITS = 200_000
 _MAX_PASSES = 4
 
 
@@ -184,6 +186,7 @@ def _power(base: se.Basic, exponent: se.Basic) -> se.Basic:
             raise NotRepresentableError
         if factor == 0 and count < 0:
             raise NotRepresentableError
+        _check_roots(rest, count)
         return _scale(factor**count, rest**exponent)
     if base.is_Pow and base.args[1] == -1:
         # SymEngine writes (1/x)**y as x**(-y), which is another branch where x is negative.
@@ -192,4 +195,19 @@ def _power(base: se.Basic, exponent: se.Basic) -> se.Basic:
         value = to_fraction(base)
         if max(abs(value.numerator), value.denominator) > _MAX_ROOT_BASE:
             raise NotRepresentableError
+    if isinstance(exponent, se.Number):
+        _check_roots(base, to_fraction(exponent))
     return base**exponent
+
+
+def _check_roots(base: se.Basic, exponent: Fraction | int) -> None:
+    """Refuse a power of numbers or of their roots that would be computed with too many digits."""
+    for factor in base.args if base.is_Mul else (base,):
+        number = factor
+        if factor.is_Pow and isinstance(factor.args[1], se.Number):
+            number = factor.args[0]
+        if isinstance(number, se.Number):
+            value = to_fraction(number)
+            bits = max(value.numerator.bit_length(), value.denominator.bit_length())
+            if abs(value) != 1 and abs(exponent) * bits > _MAX_ROOT_BITS:
+                raise NotRepresentableError

@@ -27,7 +27,7 @@
     rule.className = "rule-list";
     const link = document.createElement("a");
     link.className = "rule-link";
-    if (row.rule) link.href = `/rules/${row.rule.id}/`;
+    if (row.rule && "rules" in body.dataset) link.href = `/rules/${row.rule.id}/`;
     rule.append(link);
     for (const [index, mathml] of (row.rule?.mathml ?? []).entries()) {
       const math = mathElement(mathml);

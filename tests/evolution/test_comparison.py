@@ -161,8 +161,9 @@ def test_seconds_do_not_count_pauses(pair):
         created_at=start + timedelta(seconds=100)
     )
     for action, second in ((Action.PAUSED, 20), (Action.RESUMED, 50)):
-        entry = LogEntry.objects.create(experiment=pair[0], action=action)
-        LogEntry.objects.filter(pk=entry.pk).update(created_at=start + timedelta(seconds=second))
+        LogEntry.objects.create(
+            experiment=pair[0], action=action, created_at=start + timedelta(seconds=second)
+        )
     fast, slow = comparison.times_to_target(with_target(pair, -13.0), "seconds")
     assert fast.reached == pytest.approx((70, 70))
     assert fast.censored == pytest.approx((470, 470, 470))

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 import pytest
 from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from channels.layers import get_channel_layer
+from django.contrib.auth import get_user_model
+from django.contrib.sessions.models import Session
+from django.test import Client
 
 from e2l_site.routing import websocket_application
 from evolution import consumers, events, selectors
 from evolution.consumers import parse_hello
-from evolution.enums import ExperimentState
+from evolution.enums import ExperimentState, Role, Visibility
 from evolution.events import group_name
+from evolution.models import Experiment
+from evolution.services import accounts, sharing
 from tests.evolution.histories import add_generations, add_typical_history, finish, make_experiment
-
-if TYPE_CHECKING:
-    from evolution.models import Experiment
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db(transaction=True)]
 
@@ -258,3 +259,80 @@ def test_parse_hello_takes_cursors_by_run_and_nothing_else(cursors, expected):
 
 def test_parse_hello_refuses_binary_messages():
     assert parse_hello(None) is None
+
+
+# --- permissions --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def private(experiment, django_user_model) -> Experiment:
+    experiment.owner = django_user_model.objects.create_user("owner")
+    experiment.visibility = Visibility.PRIVATE
+    experiment.save()
+    return experiment
+
+
+def cookie_of(client: Client) -> str:
+    return "; ".join(f"{name}={morsel.value}" for name, morsel in client.cookies.items())
+
+
+@sync_to_async
+def cookies(experiment: Experiment) -> dict[str, str]:
+    """Return the cookies of everybody who may come to a private experiment, or not."""
+    clients = {
+        name: Client() for name in ("nobody", "guest", "viewer", "member", "owner", "operator")
+    }
+    for name, role in (("viewer", "viewer"), ("member", "member"), ("operator", "operator")):
+        clients[name].force_login(accounts.create_account(name, Role(role), by=None))
+    clients["owner"].force_login(experiment.owner)
+    _, secret = sharing.create_link(experiment, by=None)
+    clients["guest"].get(f"/shared/{secret}/")
+    return {name: cookie_of(client) for name, client in clients.items()}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("is_public", [False, True])
+@pytest.mark.parametrize("visibility", list(Visibility))
+async def test_only_readers_of_an_experiment_get_in(private, settings, visibility, is_public):
+    settings.E2L_PUBLIC = is_public
+    await Experiment.objects.filter(pk=private.pk).aupdate(visibility=visibility)
+    found = {}
+    for name, cookie in (await cookies(private)).items():
+        page = Page(private.pk, cookie)
+        found[name] = await page.connect()
+        await page.disconnect()
+    is_shared = visibility == Visibility.LABORATORY
+    assert found == {
+        "nobody": is_shared and is_public,
+        "guest": True,
+        "viewer": is_shared,
+        "member": is_shared,
+        "owner": True,
+        "operator": True,
+    }
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("reason", ["hidden", "revoked", "signed out", "deactivated"])
+async def test_an_open_connection_ends_when_its_reader_may_not_read_any_more(
+    private, monkeypatch, reason
+):
+    monkeypatch.setattr(consumers, "RECHECK_S", 0.0)
+    person = {"hidden": "member", "revoked": "guest"}.get(reason, "owner")
+    if reason == "hidden":
+        await Experiment.objects.filter(pk=private.pk).aupdate(visibility=Visibility.LABORATORY)
+    page = Page(private.pk, (await cookies(private))[person])
+    assert await page.connect()
+    await say_hello(page)
+    if reason == "hidden":
+        await Experiment.objects.filter(pk=private.pk).aupdate(visibility=Visibility.PRIVATE)
+    elif reason == "revoked":
+        await private.share_links.aupdate(revoked_at=private.created_at)
+    elif reason == "signed out":
+        await Session.objects.all().adelete()
+    else:
+        await get_user_model().objects.filter(username="owner").aupdate(is_active=False)
+    run = await private.runs.afirst()
+    await get_channel_layer().group_send(group_name(private.pk), message(run.pk, 99))
+    output = await page.receive_output(timeout=5)
+    assert (output["type"], output["code"]) == ("websocket.close", consumers.NOT_ALLOWED)

@@ -1,0 +1,451 @@
+"""Every route, asked by everybody: a route without a row in the table below fails.
+
+The owner, a member, has a private experiment and one that the laboratory may read. The stranger
+is another member; the guest has no account but a link to the private experiment.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
+
+from evolution import access
+from evolution.enums import ProbeKind, ProbeState, Role, Visibility
+from evolution.models import EvaluationContext, Experiment, Probe, Rule
+from evolution.services import accounts, sharing
+from tests.evolution.histories import add_generations, finish, make_experiment, make_rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from django.contrib.auth.models import User
+
+pytestmark = pytest.mark.django_db
+
+IN_MEMORY = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+PRIVATE_RULE, SHARED_RULE = "(v - u)*s**3", "(v - u)*s"
+PEOPLE = ("nobody", "guest", "viewer", "stranger", "owner", "operator")
+
+# Answers in the order of PEOPLE. 302 is the sign-in page where it is the answer to visitors.
+SIGN_IN = 302
+PRIVATE = (SIGN_IN, 200, 404, 404, 200, 200)
+"""Reading the private experiment."""
+PRIVATE_CHANGE = (SIGN_IN, SIGN_IN, 404, 404, 200, 200)
+"""Forms that change the private experiment."""
+PRIVATE_POST = (SIGN_IN, SIGN_IN, 404, 404, "done", "done")
+"""Actions on the private experiment."""
+SIGNED_IN = (SIGN_IN, SIGN_IN, 200, 200, 200, 200)
+MEMBERS = (SIGN_IN, SIGN_IN, 403, 200, 200, 200)
+OPERATORS = (SIGN_IN, SIGN_IN, 403, 403, 403, 200)
+OPERATORS_POST = (SIGN_IN, SIGN_IN, 403, 403, 403, "done")
+PRIVATE_RULE_PAGE = (SIGN_IN, SIGN_IN, 404, 404, 200, 200)
+ANYBODY = (200,) * 6
+#: The method is not that of the route: visitors are sent away before anybody looks.
+NOT_ALLOWED = (SIGN_IN, SIGN_IN, 405, 405, 405, 405)
+NOT_ALLOWED_FOR_READERS = (SIGN_IN, 405, 405, 405, 405, 405)
+DONE = "done"  # 302 to elsewhere, or a refusal by the state of things: it was permitted
+
+#: Route: (answers to GET, answers to POST). Routes of experiments are asked of the private one.
+TABLE: dict[str, tuple[tuple, tuple]] = {
+    "sign-in": ((200, 200, DONE, DONE, DONE, DONE), ANYBODY[:2] + (DONE,) * 4),
+    "sign-out": (NOT_ALLOWED, (SIGN_IN, SIGN_IN, DONE, DONE, DONE, DONE)),
+    "welcome": ((404,) * 6, (404,) * 6),
+    "set-password": (ANYBODY, ANYBODY),
+    "account": (SIGNED_IN, NOT_ALLOWED),
+    "change-password": (NOT_ALLOWED, (SIGN_IN, SIGN_IN, 422, 422, 422, 422)),
+    "end-sessions": (NOT_ALLOWED, (SIGN_IN, SIGN_IN, DONE, DONE, DONE, DONE)),
+    "evolution:experiments": (SIGNED_IN, NOT_ALLOWED),
+    "evolution:bulk": (NOT_ALLOWED, (SIGN_IN, SIGN_IN, DONE, DONE, DONE, DONE)),
+    "evolution:new-experiment": (
+        (SIGN_IN, SIGN_IN, 403, 404, 200, 200),
+        (SIGN_IN, SIGN_IN, 403, 404, 422, 422),
+    ),
+    "evolution:estimate": (
+        (SIGN_IN, SIGN_IN, 403, 405, 405, 405),
+        (SIGN_IN, SIGN_IN, 403, 404, 200, 200),
+    ),
+    **{
+        f"evolution:{name}": (PRIVATE, NOT_ALLOWED_FOR_READERS)
+        for name in (
+            "experiment", "experiment-actions", "experiment-figures", "experiment-records",
+            "experiment-plot", "experiment-band", "experiment-state", "known-rules",
+            "experiment-history", "run", "population", "individuals", "individual",
+        )
+    },
+    **{
+        f"evolution:{name}": (NOT_ALLOWED, PRIVATE_POST)
+        for name in (
+            "launch-experiment", "pause-experiment", "resume-experiment", "stop-experiment",
+            "archive-experiment", "unarchive-experiment", "retry-failures", "revoke-link",
+        )
+    },
+    **{
+        f"evolution:{name}": (PRIVATE_CHANGE, (SIGN_IN, SIGN_IN, 404, 404, 422, 422))
+        for name in ("extend-experiment", "delete-experiment")
+    },
+    "evolution:experiment-labels": (PRIVATE_CHANGE, (SIGN_IN, SIGN_IN, 404, 404, 409, 409)),
+    "evolution:sharing": (PRIVATE_CHANGE, NOT_ALLOWED),
+    "evolution:visibility": (NOT_ALLOWED, (SIGN_IN, SIGN_IN, 404, 404, 422, 422)),
+    "evolution:create-link": (NOT_ALLOWED, (SIGN_IN, SIGN_IN, 404, 404, 201, 201)),
+    "evolution:shared": ((404,) * 6, (405,) * 6),
+    "evolution:compare": ((SIGN_IN, SIGN_IN, 404, 404, 200, 200), NOT_ALLOWED),
+    "evolution:compare-figure": ((SIGN_IN, SIGN_IN, 404, 404, 200, 200), NOT_ALLOWED),
+    "evolution:rules": (SIGNED_IN, NOT_ALLOWED),
+    "evolution:rules-front": ((SIGN_IN, SIGN_IN, 404, 404, 200, 200), NOT_ALLOWED),
+    **{
+        f"evolution:{name}": (PRIVATE_RULE_PAGE, NOT_ALLOWED)
+        for name in ("rule", "rule-shape", "probe", "probe-panel")
+    },
+    "evolution:simulate-rule": (
+        (SIGN_IN, SIGN_IN, 403, 405, 405, 405),
+        (SIGN_IN, SIGN_IN, 403, 404, 400, 400),
+    ),
+    "evolution:rule-note": (
+        (SIGN_IN, SIGN_IN, 403, 405, 405, 405),
+        (SIGN_IN, SIGN_IN, 403, 404, 422, 422),
+    ),
+    "evolution:lab": (MEMBERS, (SIGN_IN, SIGN_IN, 403, 422, 422, 422)),
+    "evolution:lab-check": (MEMBERS, (SIGN_IN, SIGN_IN, 403, 405, 405, 405)),
+    "evolution:people": (OPERATORS, (SIGN_IN, SIGN_IN, 403, 403, 403, 422)),
+    "evolution:account-role": (
+        (SIGN_IN, SIGN_IN, 403, 403, 403, 405),
+        (SIGN_IN, SIGN_IN, 403, 403, 403, 404),
+    ),
+    "evolution:account-active": ((SIGN_IN, SIGN_IN, 403, 403, 403, 405), OPERATORS_POST),
+    "evolution:password-link": ((SIGN_IN, SIGN_IN, 403, 403, 403, 405), OPERATORS),
+    "evolution:activity": (OPERATORS, (SIGN_IN, SIGN_IN, 403, 403, 403, 405)),
+    "evolution:activity-csv": (OPERATORS, (SIGN_IN, SIGN_IN, 403, 403, 403, 405)),
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _no_broker(settings: Any) -> None:
+    settings.CHANNEL_LAYERS = IN_MEMORY
+
+
+class World:
+    """People, experiments and rules."""
+
+    def __init__(self) -> None:
+        self.users = {
+            name: accounts.create_account(name, role, by=None)
+            for name, role in (
+                ("viewer", Role.VIEWER),
+                ("stranger", Role.MEMBER),
+                ("owner", Role.MEMBER),
+                ("operator", Role.OPERATOR),
+            )
+        }
+        owner = self.users["owner"]
+        self.shared = self._experiment("For all", owner, SHARED_RULE)
+        self.private = self._experiment("Hidden", owner, PRIVATE_RULE)
+        sharing.set_visibility(self.private, Visibility.PRIVATE, by=owner)
+        self.rule = make_rule(PRIVATE_RULE)
+        Rule.objects.filter(pk=self.rule.pk).update(shared_at=None)
+        self.probe = Probe.objects.create(
+            digest="d", kind=ProbeKind.BEHAVIOUR, rule=self.rule, learning_task_name="error-driven",
+            preset="demo", task_parameters={}, seed=1, n_steps=1, estimated_s=1.0,
+            state=ProbeState.FINISHED, panels=[_PANEL], result={"value": -1.0, "panels": []},
+        )  # fmt: skip
+        self.link, self.secret = sharing.create_link(self.private, by=owner)
+        self.spare_link, _ = sharing.create_link(self.private, by=owner)
+        self.clients = {name: Client() for name in PEOPLE}
+        for name, user in self.users.items():
+            self.clients[name].force_login(user)
+        opened = self.clients["guest"].get(reverse("evolution:shared", args=[self.secret]))
+        assert opened.status_code == 302
+
+    def _experiment(self, name: str, owner: User, text: str) -> Experiment:
+        experiment = make_experiment(name=name, n_runs=1, n_generations=1)
+        experiment.owner = owner
+        experiment.context = EvaluationContext.objects.create(
+            digest=name, learning_task_name="error-driven", task_parameters={}, seed=1,
+            engine_version="", shared_at=None if name == "Hidden" else experiment.created_at,
+        )  # fmt: skip
+        experiment.save()
+        add_generations(experiment.runs.get(), [(text, -20.0), (None, -20.0)])
+        finish(experiment, "finished")
+        return Experiment.objects.get(pk=experiment.pk)
+
+    def arguments(self, route: str, names: tuple[str, ...]) -> dict[str, Any]:
+        """Return the arguments of a route, about what is private where there is a choice."""
+        pk = self.private.pk
+        if route in {
+            "evolution:rule",
+            "evolution:rule-shape",
+            "evolution:simulate-rule",
+            "evolution:rule-note",
+        }:
+            pk = self.rule.pk
+        elif route in {"evolution:probe", "evolution:probe-panel"}:
+            pk = self.probe.pk
+        elif route in {
+            "evolution:account-role",
+            "evolution:account-active",
+            "evolution:password-link",
+        }:
+            pk = self.users["stranger"].pk
+        known = {
+            "pk": pk, "number": 1, "index": 0, "link": self.spare_link.pk, "name": "fitness",
+            "secret": "no-such-secret", "token": "no-such-token", "uidb64": "MQ",
+        }  # fmt: skip
+        return {name: known[name] for name in names}
+
+
+_PANEL = {
+    "kind": "lines", "title": "t", "summary": "s", "x_label": "x", "y_label": "y",
+    "series": [{"name": "a", "x": [0.0, 1.0], "y": [0.0, 1.0]}],
+}  # fmt: skip
+
+
+@pytest.fixture
+def world(db: None) -> World:
+    return World()
+
+
+def query(route: str, world: World) -> str:
+    """Return the query of addresses that name an experiment there: the private one."""
+    pk, context = world.private.pk, world.private.context_id
+    return {
+        "evolution:compare": f"?experiment={pk}",
+        "evolution:compare-figure": f"?experiment={pk}",
+        "evolution:rules-front": f"?task=error-driven&context={context}",
+        "evolution:new-experiment": f"?from={pk}",
+        "evolution:estimate": f"?from={pk}",
+    }.get(route, "")
+
+
+def routes() -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield the name of every route and the names of its arguments."""
+
+    def walk(resolver: URLResolver, namespace: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+        for pattern in resolver.url_patterns:
+            if isinstance(pattern, URLResolver):
+                inner = f"{namespace}{pattern.namespace}:" if pattern.namespace else namespace
+                yield from walk(pattern, inner)
+            else:
+                assert isinstance(pattern, URLPattern)
+                assert pattern.name, f"The route {pattern.pattern} has no name."
+                yield f"{namespace}{pattern.name}", tuple(pattern.pattern.converters)
+
+    return walk(get_resolver(), "")
+
+
+ROUTES = dict(routes())
+
+
+def test_every_route_has_a_row_and_every_row_a_route():
+    assert set(ROUTES) == set(TABLE)
+
+
+@pytest.mark.parametrize("route", sorted(TABLE))
+def test_everybody_gets_the_answer_of_the_table(world, route, courier_to_nowhere):
+    path = reverse(route, kwargs=world.arguments(route, ROUTES[route])) + query(route, world)
+    for method, answers in zip(("get", "post"), TABLE[route], strict=True):
+        found = []
+        for person, expected in zip(PEOPLE, answers, strict=True):
+            response = getattr(world.clients[person], method)(path)
+            found.append(_answer(response, expected))
+        assert dict(zip(PEOPLE, found, strict=True)) == dict(zip(PEOPLE, answers, strict=True)), (
+            method,
+            path,
+        )
+
+
+def _answer(response: Any, expected: object) -> object:
+    """Return the status; of what was permitted, whether it was done or refused by the state."""
+    is_sign_in = response.status_code == 302 and response.url.startswith("/sign-in/?next=")
+    if expected == SIGN_IN:
+        return SIGN_IN if is_sign_in else response.status_code
+    if expected == DONE:
+        is_permitted = response.status_code in {302, 409} and not is_sign_in
+        return DONE if is_permitted else response.status_code
+    return response.status_code
+
+
+@pytest.fixture
+def courier_to_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    from evolution.services import control
+    from evolution.services.couriers import SilentCourier
+
+    monkeypatch.setattr(control, "CeleryCourier", SilentCourier)
+
+
+def test_who_may_do_what_with_what_is_shared(world):
+    experiment = world.shared
+    path = experiment.get_absolute_url()
+    stop = reverse("evolution:archive-experiment", args=[experiment.pk])
+    for person, may_read, answer in (
+        ("nobody", False, SIGN_IN),
+        ("guest", False, SIGN_IN),
+        ("viewer", True, 403),
+        ("stranger", True, 403),
+    ):
+        client = world.clients[person]
+        seen = client.get(path)
+        assert (seen.status_code == 200) is may_read, person
+        if may_read:
+            html = seen.content.decode()
+            assert "Archive</button>" not in html
+            assert "Edit tags and notes" not in html
+            assert ("Copy…" in html) is (person == "stranger")
+        elif person == "guest":
+            assert seen.status_code == 404
+        response = client.post(stop)
+        assert response.status_code == answer, person
+    refused = world.clients["stranger"].post(stop).content.decode()
+    assert "belongs to owner: only its owner and operators may" in refused
+    assert not Experiment.objects.archived().exists()
+    assert "Archive</button>" in world.clients["owner"].get(path).content.decode()
+    assert world.clients["owner"].post(stop).status_code == 302
+    assert Experiment.objects.archived().get() == experiment
+
+
+def test_several_at_once_are_changed_by_nobody_who_may_not_change_all_of_them(world):
+    own = make_experiment(name="Own", running=False)
+    Experiment.objects.filter(pk=own.pk).update(owner=world.users["stranger"])
+    address = reverse("evolution:bulk")
+    data = {"action": "archive", "experiment": [own.pk, world.shared.pk]}
+    assert world.clients["stranger"].post(address, data).status_code == 403
+    assert world.clients["viewer"].post(address, data).status_code == 403
+    assert not Experiment.objects.archived().exists()
+    # What somebody cannot see is not there for him.
+    data = {"action": "archive", "experiment": [own.pk, world.private.pk]}
+    assert world.clients["stranger"].post(address, data).status_code == 302
+    assert Experiment.objects.archived().get() == own
+
+
+PAGES_OF_MANY = (
+    "/", "/?q=Hidde", "/rules/?task=error-driven", "/rules/?task=error-driven&sort=simplest",
+    "/rules/?task=error-driven&q=(v-u)*s**3", "/compare/", "/compare/?q=Hidde",
+    "/lab/check/?task=error-driven&expression-delta_w=(v-u)*s**3",
+)  # fmt: skip
+
+
+def test_nothing_private_leaks_into_pages_of_many(world):
+    traces = (
+        "Hidden",
+        f'href="{world.private.get_absolute_url()}"',
+        f'href="{world.rule.get_absolute_url()}"',
+    )
+    for person in ("viewer", "stranger"):
+        client = world.clients[person]
+        for path in PAGES_OF_MANY:
+            if person == "viewer" and path.startswith("/lab"):
+                continue
+            html = client.get(path).content.decode()
+            assert [trace for trace in traces if trace in html] == [], (person, path)
+    # The test could fail: the owner's pages do show it.
+    assert "Hidden" in world.clients["owner"].get("/").content.decode()
+
+
+def test_a_shared_rule_tells_nothing_of_private_experiments(world):
+    """The private experiment has found the shared rule as well, and a relative of it."""
+    run = world.private.runs.get()
+    add_generations(run, [(SHARED_RULE, -11.0), ("2*(v - u)*s", -10.0)])
+    relative = make_rule("2*(v - u)*s")
+    Rule.objects.filter(pk=relative.pk).update(shared_at=None)
+    path = make_rule(SHARED_RULE).get_absolute_url()
+    for person, n_experiments in (("stranger", 1), ("viewer", 1), ("owner", 2), ("operator", 2)):
+        html = world.clients[person].get(path).content.decode()
+        assert f"<dt>Experiments</dt><dd>{n_experiments}</dd>" in html, person
+        assert ("Hidden" in html) is (n_experiments == 2), person
+        assert f'href="{relative.get_absolute_url()}"' not in html
+
+
+def test_an_experiment_that_is_opened_brings_its_rules_along(world):
+    stranger = world.clients["stranger"]
+    path = world.rule.get_absolute_url()
+    assert stranger.get(path).status_code == 404
+    address = reverse("evolution:visibility", args=[world.private.pk])
+    assert world.clients["owner"].post(address, {"visibility": "laboratory"}).status_code == 302
+    assert stranger.get(path).status_code == 200
+    assert "Hidden" in stranger.get("/").content.decode()
+    # What is known stays known.
+    assert world.clients["owner"].post(address, {"visibility": "private"}).status_code == 302
+    assert stranger.get(path).status_code == 200
+    html = stranger.get(path).content.decode()
+    assert "Hidden" not in html
+
+
+def test_a_link_opens_one_experiment_until_it_is_revoked(world):
+    guest = world.clients["guest"]
+    html = guest.get(world.private.get_absolute_url()).content.decode()
+    assert "/rules/" not in html.replace('href="/rules/"', "")
+    for text in ("Share…", "Copy…", "Compare…", "New experiment", "Edit tags"):
+        assert text not in html
+    assert guest.get(world.shared.get_absolute_url()).status_code == 404
+    response = guest.get(world.private.get_absolute_url())
+    assert response.headers["X-Robots-Tag"] == "noindex, nofollow"
+    revoke = reverse("evolution:revoke-link", args=[world.private.pk, world.link.pk])
+    assert world.clients["owner"].post(revoke).status_code == 302
+    assert guest.get(world.private.get_absolute_url()).status_code == 302
+    again = guest.get(reverse("evolution:shared", args=[world.secret]))
+    assert again.status_code == 404
+
+
+def test_a_secret_is_shown_once_and_kept_as_a_digest(world):
+    owner = world.clients["owner"]
+    response = owner.post(
+        reverse("evolution:create-link", args=[world.private.pk]),
+        {"label": "Reviewer", "days": "7"},
+    )
+    (secret,) = re.findall(r"/shared/([\w-]{43})/", response.content.decode())
+    page = owner.get(reverse("evolution:sharing", args=[world.private.pk])).content.decode()
+    assert "Reviewer" in page
+    assert secret not in page
+    assert secret not in json.dumps(list(world.private.share_links.values()), default=str)
+    opened = Client().get(reverse("evolution:shared", args=[secret]))
+    assert opened.url == world.private.get_absolute_url()
+    assert opened.headers["Referrer-Policy"] == "no-referrer"
+    world.private.share_links.update(expires_at=timezone.now() - timedelta(seconds=1))
+    assert Client().get(reverse("evolution:shared", args=[secret])).status_code == 404
+
+
+def test_a_public_site_is_read_by_everybody_and_changed_by_nobody(world, settings):
+    settings.E2L_PUBLIC = True
+    visitor = world.clients["nobody"]
+    shared_rule = make_rule(SHARED_RULE).get_absolute_url()
+    for path in ("/", "/rules/?task=error-driven", "/compare/", shared_rule):
+        html = visitor.get(path).content.decode()
+        assert "Hidden" not in html
+        assert "Sign in</a>" in html
+        for text in ("New experiment", ">Lab<", "Archive</button>", ">Simulate</button>", "Keep<"):
+            assert text not in html, (path, text)
+    assert "For all" in visitor.get("/").content.decode()
+    assert visitor.get(world.shared.get_absolute_url()).status_code == 200
+    assert visitor.get(world.private.get_absolute_url()).status_code == 404
+    assert visitor.get(world.rule.get_absolute_url()).status_code == 404
+    for route in sorted(ROUTES):
+        if route in {"sign-in", "welcome", "set-password", "evolution:shared"}:
+            continue
+        path = reverse(route, kwargs=world.arguments(route, ROUTES[route]))
+        response = visitor.post(path)
+        is_sign_in = response.status_code == 302 and response.url.startswith("/sign-in/")
+        assert is_sign_in or response.status_code == 405, route
+
+
+def test_a_deactivated_account_and_a_lower_role_count_at_once(world):
+    stranger = world.clients["stranger"]
+    assert stranger.get("/lab/").status_code == 200
+    operator, user = world.users["operator"], world.users["stranger"]
+    accounts.set_role(user, Role.VIEWER, by=operator)
+    assert stranger.get("/lab/").status_code == 403
+    accounts.set_active(user, is_active=False, by=operator)
+    assert stranger.get("/").status_code == 302
+
+
+def test_existing_accounts_without_a_role_keep_working(django_user_model):
+    first = django_user_model.objects.create_superuser("first")
+    other = django_user_model.objects.create_user("other")
+    assert access.role_of(first) is Role.OPERATOR
+    assert access.role_of(other) is Role.MEMBER
+    (loaded,) = access.with_role(django_user_model.objects.filter(pk=other.pk))
+    assert access.role_of(loaded) is Role.MEMBER
