@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import os
 import sys
 import tempfile
@@ -30,7 +31,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-ROLES = ("visitor", "visitor of a public site", "viewer", "member")
+#: Shares of the requests: who may more is sent more.
+ROLES = {"visitor": 0.1, "visitor of a public site": 0.2, "viewer": 0.3, "member": 0.4}
 #: Of so many requests one has a body of raw bytes, and one in three does not fit the schema.
 _RAW_SHARE = 20
 _SAFE = {"GET", "HEAD", "OPTIONS"}
@@ -73,8 +75,8 @@ def fuzz(cast: Any, n_requests: int, *, seed: int) -> Findings:
     # Making the application sets up logging: refusals are what is wanted here.
     logging.getLogger("django.request").setLevel(logging.ERROR)
     findings = Findings()
-    for place, role in enumerate(ROLES):
-        n_of_role = n_requests // len(ROLES) + (place < n_requests % len(ROLES))
+    for place, (role, share) in enumerate(ROLES.items()):
+        n_of_role = math.ceil(share * n_requests)
         own = headers.get(role, {})
         n_raw = n_of_role // _RAW_SHARE
         n_negative = (n_of_role - n_raw) // 3
@@ -112,7 +114,7 @@ def _by_schema(
 
     def send(case: Any, known: int, is_known: bool) -> None:
         if is_known and mode == "positive":
-            _aim(case.path_parameters, known, cast)
+            _aim(case, known, cast)
         label = case.operation.label
         try:
             response = case.call(headers=headers)
@@ -167,7 +169,7 @@ def _raw(
     )
 
     def send(operation: Any, body: bytes, kind: str, known: int) -> None:
-        path = operation.full_path.format_map(_Known(known, cast))
+        path = operation.full_path.format_map(_Known(known, operation.path, cast))
         response = client.open(
             path, method=operation.method.upper(), data=body, content_type=kind, headers=headers
         )
@@ -206,13 +208,17 @@ def _check_rights(role: str, method: str, label: str, status: int, findings: Fin
 class _Known(dict):
     """Numbers of what there is, for the parameters of a path."""
 
-    def __init__(self, known: int, cast: Any) -> None:
+    def __init__(self, known: int, path: str, cast: Any) -> None:
         super().__init__()
-        self._known, self._cast = known, cast
+        self._known = known
+        noun = path.removeprefix("/api/v1/").partition("/")[0]
+        self._ids = {"rules": cast.rules, "simulations": cast.simulations}.get(
+            noun, cast.experiments
+        )
 
     def __missing__(self, name: str) -> Any:
         values = {
-            "id": self._cast.experiments,
+            "id": self._ids,
             "number": [1, 2],
             "index": range(12),
             "name": ["error-driven"],
@@ -220,11 +226,11 @@ class _Known(dict):
         return values[self._known % len(values)]
 
 
-def _aim(path_parameters: dict[str, Any], known: int, cast: Any) -> None:
+def _aim(case: Any, known: int, cast: Any) -> None:
     """Replace random numbers by those of what there is."""
-    found = _Known(known, cast)
-    for name in path_parameters or ():
-        path_parameters[name] = found[name]
+    found = _Known(known, case.path, cast)
+    for name in case.path_parameters or ():
+        case.path_parameters[name] = found[name]
 
 
 def _operations(schema: Any, mode: str) -> Iterator[Any]:

@@ -76,6 +76,16 @@ class Cast:
         """Numbers of all experiments."""
         return [experiment.pk for experiment in (*self.own, *self.hidden)]
 
+    @property
+    def rules(self) -> list[int]:
+        """Numbers of rules."""
+        return list(Rule.objects.order_by("pk").values_list("pk", flat=True)[:20])
+
+    @property
+    def simulations(self) -> list[int]:
+        """Numbers of simulations."""
+        return list(Probe.objects.order_by("pk").values_list("pk", flat=True)[:20])
+
 
 def make_cast(n_each: int = 1) -> Cast:
     """Return people with experiments in each state, rules and simulations."""
