@@ -6,7 +6,7 @@ import math
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.http import Http404, JsonResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -108,6 +108,8 @@ def _problem_of(error: Exception) -> dict[str, Any] | None:
         return problem(invalid.status_code, str(invalid), invalid.errors)
     if isinstance(error, exceptions.APIException):
         return problem(error.status_code, text)
+    if isinstance(error, RequestDataTooBig):
+        return _problem_of(TooLarge())
     if isinstance(error, Http404):
         return problem(HTTPStatus.NOT_FOUND, text or "There is nothing here.")
     if isinstance(error, PermissionDenied):

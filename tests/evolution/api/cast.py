@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from evolution.enums import ExperimentState, ProbeKind, ProbeState, Role, Scope, Visibility
@@ -76,12 +77,12 @@ class Cast:
         """Numbers of all experiments."""
         return [experiment.pk for experiment in (*self.own, *self.hidden)]
 
-    @property
+    @cached_property
     def rules(self) -> list[int]:
         """Numbers of rules."""
         return list(Rule.objects.order_by("pk").values_list("pk", flat=True)[:20])
 
-    @property
+    @cached_property
     def simulations(self) -> list[int]:
         """Numbers of simulations."""
         return list(Probe.objects.order_by("pk").values_list("pk", flat=True)[:20])
