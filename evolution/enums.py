@@ -115,11 +115,11 @@ class Action(TextChoices):
     UNARCHIVED = "unarchived", "taken out of the archive"
     RETRIED = "retried", "asked to repeat failed evaluations"
     LABELLED = "labelled", "changed tags and notes"
-    HIDDEN = "hidden", "made private"
-    OPENED = "opened", "opened to the laboratory"
+    HIDDEN = "hidden", "made it private"
+    OPENED = "opened", "opened it to the laboratory"
+    DELETED = "deleted", "deleted"
     LINK_MADE = "link made", "made a link"
     LINK_REVOKED = "link revoked", "revoked a link"
-    DELETED = "deleted", "deleted"
     EXPORTED = "exported", "downloaded"
     SIMULATED = "simulated", "asked for a simulation"
     NOTED = "noted", "named a rule"
@@ -139,7 +139,7 @@ class Action(TextChoices):
 
     @classmethod
     def of_experiments(cls) -> list[Action]:
-        """Return what changes an experiment: its own page tells it."""
+        """Return what changes an experiment: its own page tells it to all its readers."""
         members = list(cls)
         return members[: members.index(cls.DELETED)]
 

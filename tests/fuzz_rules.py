@@ -256,7 +256,7 @@ def check(text: str, report: Report) -> None:
     try:
         canonical = _read(text, report)
     except RuleSyntaxError as error:
-        report.refusals[error.message[:24]] += 1
+        report.refusals[error.message[:12]] += 1  # beyond, it may quote the text
         if error.column is not None and not 1 <= error.column <= len(text) + 1:
             report.note(f"column {error.column} is outside", text)
         if not error.message.strip() or len(error.message) > 400:

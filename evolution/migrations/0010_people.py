@@ -86,7 +86,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='logentry',
             name='action',
-            field=models.CharField(choices=[('launched', 'launched'), ('paused', 'paused'), ('resumed', 'resumed'), ('stopped', 'stopped'), ('extended', 'extended'), ('archived', 'archived'), ('unarchived', 'taken out of the archive'), ('retried', 'asked to repeat failed evaluations'), ('labelled', 'changed tags and notes'), ('hidden', 'made private'), ('opened', 'opened to the laboratory'), ('link made', 'made a link'), ('link revoked', 'revoked a link'), ('deleted', 'deleted'), ('exported', 'downloaded'), ('simulated', 'asked for a simulation'), ('noted', 'named a rule'), ('signed in', 'signed in'), ('signed out', 'signed out'), ('sign-in failed', 'failed to sign in'), ('locked out', 'was locked out'), ('account created', 'created an account'), ('role changed', 'changed a role'), ('deactivated', 'deactivated an account'), ('activated', 'activated an account'), ('password link', 'made a link to set a password'), ('password set', 'set a password'), ('sessions ended', 'signed out everywhere')], max_length=20),
+            field=models.CharField(choices=[('launched', 'launched'), ('paused', 'paused'), ('resumed', 'resumed'), ('stopped', 'stopped'), ('extended', 'extended'), ('archived', 'archived'), ('unarchived', 'taken out of the archive'), ('retried', 'asked to repeat failed evaluations'), ('labelled', 'changed tags and notes'), ('hidden', 'made it private'), ('opened', 'opened it to the laboratory'), ('deleted', 'deleted'), ('link made', 'made a link'), ('link revoked', 'revoked a link'), ('exported', 'downloaded'), ('simulated', 'asked for a simulation'), ('noted', 'named a rule'), ('signed in', 'signed in'), ('signed out', 'signed out'), ('sign-in failed', 'failed to sign in'), ('locked out', 'was locked out'), ('account created', 'created an account'), ('role changed', 'changed a role'), ('deactivated', 'deactivated an account'), ('activated', 'activated an account'), ('password link', 'made a link to set a password'), ('password set', 'set a password'), ('sessions ended', 'signed out everywhere')], max_length=20),
         ),
         migrations.AlterField(
             model_name='logentry',
@@ -116,6 +116,11 @@ class Migration(migrations.Migration):
             model_name='logentry',
             name='created_at',
             field=models.DateTimeField(default=timezone.now, editable=False),
+        ),
+        migrations.RemoveIndex(model_name='rule', name='rule_class'),
+        migrations.AddIndex(
+            model_name='rule',
+            index=models.Index(fields=['fingerprint', 'signature', 'complexity', 'shared_at'], name='rule_class'),
         ),
         migrations.RunPython(name_subjects, migrations.RunPython.noop),
         migrations.RunPython(share_what_is_known, migrations.RunPython.noop),

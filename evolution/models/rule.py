@@ -54,7 +54,9 @@ class Rule(models.Model):
         constraints = [models.UniqueConstraint(fields=["signature", "key"], name="rule_key_unique")]
         # With the signature in them, SQLite prefers these to the index of the constraint.
         indexes = [
-            models.Index(fields=["fingerprint", "signature", "complexity"], name="rule_class"),
+            models.Index(
+                fields=["fingerprint", "signature", "complexity", "shared_at"], name="rule_class"
+            ),
             models.Index(fields=["family", "signature", "complexity"], name="rule_family"),
             models.Index(fields=["signature", "complexity"], name="rule_complexity"),
         ]
