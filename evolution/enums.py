@@ -147,9 +147,9 @@ class Action(TextChoices):
 class Scope(TextChoices):
     """What a personal token may be used for, within what its owner may do."""
 
-    READ = "read", "read everything that I may read"
-    SIMULATE = "simulate", "simulate and keep rules, name them"
-    CONTROL = "control", "launch, control, label and delete experiments"
+    READ = "read", "read what I may read"
+    SIMULATE = "simulate", "simulate, keep and name rules"
+    CONTROL = "control", "launch and control experiments"
 
 
 class ProbeKind(TextChoices):

@@ -141,6 +141,7 @@ class Root(ApiView):
     @extend_schema(
         operation_id="get_root",
         summary="Show who asks, and where the schema is",
+        tags=["root"],
         auth=[],
         responses=RootSerializer,
     )
