@@ -274,22 +274,15 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         name: f"evolution.enums.{name}"
         for name in (
-            "ExperimentState",
-            "StopReason",
-            "Visibility",
-            "Origin",
-            "Outcome",
-            "Role",
-            "Scope",
-            "ProbeKind",
-            "ProbeState",
+            "Action", "ExperimentState", "StopReason", "Visibility", "Origin", "Outcome", "Role",
+            "Scope", "ProbeKind", "ProbeState",
         )
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "evolution.api.schema.complete",
     ],
-}
+}  # fmt: skip
 #: Requests and the time in s that they are counted in, None for any number.
 API_RATES = {
     "anonymous": read_rate("E2L_API_RATE_ANONYMOUS", default="60/minute"),

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 ROLES = {"visitor": 0.1, "visitor of a public site": 0.2, "viewer": 0.3, "member": 0.4}
 #: Of so many requests one has a body of raw bytes, and one in three does not fit the schema.
 _RAW_SHARE = 20
+_RULES = ("(v - u)*s", "u*s", "v**u/s", "-s", "0.1*v", "1/(u - u)", "s**s**s", "v +")
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 
 
@@ -227,10 +228,17 @@ class _Known(dict):
 
 
 def _aim(case: Any, known: int, cast: Any) -> None:
-    """Replace random numbers by those of what there is."""
+    """Replace random numbers by those of what there is, and random texts by rules."""
     found = _Known(known, case.path, cast)
     for name in case.path_parameters or ():
         case.path_parameters[name] = found[name]
+    if isinstance(case.body, dict):
+        if "expressions" in case.body:
+            case.body.pop("rule", None)
+            case.body["learning_task"] = "error-driven"
+            case.body["expressions"] = [_RULES[known % len(_RULES)]]
+        if "preset" in case.body:
+            case.body["preset"] = ("demo", "paper")[known % 2]
 
 
 def _operations(schema: Any, mode: str) -> Iterator[Any]:

@@ -22,7 +22,7 @@ from rest_framework.serializers import (
 )
 
 from evolution import listing
-from evolution.enums import ExperimentState, Origin, Outcome, StopReason, Visibility
+from evolution.enums import Action, ExperimentState, Origin, Outcome, StopReason, Visibility
 
 FITNESS_HELP = "Higher is better; null for minus infinity."
 
@@ -225,6 +225,6 @@ class LogEntrySerializer(Serializer):
     """What somebody did to an experiment."""
 
     who = CharField()
-    action = CharField(source="get_action_display")
+    action = ChoiceField(choices=Action.choices)
     detail = CharField()
     at = DateTimeField(source="created_at")

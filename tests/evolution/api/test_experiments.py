@@ -156,7 +156,7 @@ def test_tags_notes_and_visibility_are_changed_one_by_one(member):
     assert body["visibility"] == "private"
     assert member("PATCH", path, {"tags": ["<b>"]}).status_code == 422
     did = [entry["action"] for entry in member("GET", f"{path}log/").json()["results"]]
-    assert did == ["made private", "changed tags and notes", "changed tags and notes"]
+    assert did == ["hidden", "labelled", "labelled"]
 
 
 def test_lists_are_filtered_and_paged(member):
