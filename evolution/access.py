@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from django.conf import settings
 from django.contrib.auth.models import Group
-from django.db.models import Case, OuterRef, Q, Subquery, Value, When
+from django.db.models import Case, Exists, OuterRef, Q, Subquery, Value, When
 
 from evolution.enums import Role, Visibility
 from evolution.models import Experiment, Individual, Rule
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from evolution.models.experiment import ExperimentQuerySet
+    from evolution.models.rule import RuleQuerySet
 
     Person: TypeAlias = AbstractBaseUser | AnonymousUser
 
@@ -95,14 +96,16 @@ def may_change(user: Person, experiment: Experiment) -> bool:
     return may_simulate(user) and experiment.owner_id == user.pk
 
 
-def may_read_rule(user: Person, rule: Rule) -> bool:
-    """Whether somebody may read a rule: it is in the catalogue, or in an experiment of his.
+def visible_rules(user: Person) -> RuleQuerySet:
+    """Return the rules whose pages somebody may read.
 
-    One statement at most.
+    Those of the catalogue, and those that are in an experiment that he may read.
     """
+    if is_operator(user):
+        return Rule.objects.all()
     if not may_browse(user):
-        return False
-    if rule.shared_at is not None or is_operator(user):
-        return True
-    found_in = Individual.objects.filter(rule=rule, run__experiment__in=visible_experiments(user))
-    return found_in.exists()
+        return Rule.objects.none()
+    found_in = Individual.objects.filter(
+        rule=OuterRef("pk"), run__experiment__in=visible_experiments(user)
+    )
+    return Rule.objects.filter(Q(shared_at__isnull=False) | Exists(found_in))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from evolution.models.experiment import ExperimentQuerySet
+    from evolution.models.rule import RuleQuerySet
     from simulations.learning_tasks import LearningTask
 
 #: Separates the branches of a rule in a text.
@@ -279,11 +280,11 @@ def _add_evaluations(classes: Sequence[RuleClass]) -> None:
 # --- one rule -----------------------------------------------------------------------------------
 
 
-def rule_with_notes(pk: int) -> tuple[Rule, list[dict[str, Any]]] | None:
-    """Return a rule and what people note about it, in one statement; None if there is none."""
+def rule_with_notes(pk: int, visible: RuleQuerySet) -> tuple[Rule, list[dict[str, Any]]] | None:
+    """Return a visible rule and what people note about it, in one statement; None without one."""
     names = {"author": "author__username", "author_id": "author_id", "name": "name", "text": "text"}
     joined = {f"note_{name}": F(f"notes__{path}") for name, path in names.items()}
-    rows = list(Rule.objects.filter(pk=pk).annotate(**joined).order_by("notes__pk"))
+    rows = list(visible.filter(pk=pk).annotate(**joined).order_by("notes__pk"))
     if not rows:
         return None
     notes = [{name: getattr(row, f"note_{name}") for name in names} for row in rows]

@@ -369,7 +369,7 @@ def _typed(text: str, task: LearningTask) -> PlasticityRule | None:
 
 def _described(rule: Rule, request: Request) -> dict[str, Any]:
     visible = access.visible_experiments(request.user)
-    found = catalogue.rule_with_notes(rule.pk)
+    found = catalogue.rule_with_notes(rule.pk, access.visible_rules(request.user))
     assert found is not None
     rule, rule.shown_notes = found
     counts = discoveries.found_counts(

@@ -9,7 +9,7 @@ from django.http import Http404
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
-from evolution import genealogy, selectors
+from evolution import access, genealogy, selectors
 from evolution.api.base import ApiView
 from evolution.api.queries import page_of, parameters, read_page
 from evolution.api.shapes import (
@@ -155,7 +155,8 @@ class IndividualDetail(ApiView):
         individual.n_trials = run.experiment.task_parameters.get("n_trials", 0)
         evaluation = individual.evaluation
         individual.trials = evaluation.trials[: individual.n_trials] if evaluation else []
-        individual.detail = evaluation.detail if evaluation else ""
+        may_see_detail = evaluation is not None and access.is_operator(request.user)
+        individual.detail = evaluation.detail if may_see_detail else ""
         return Response(IndividualDetailSerializer(individual).data)
 
 

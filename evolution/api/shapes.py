@@ -171,7 +171,7 @@ class IndividualDetailSerializer(IndividualSerializer):
     mutated_genes = ListField(child=ListField(child=IntegerField()))
     trials = ListField(child=FloatField(), help_text="Value of each trial that was simulated.")
     n_trials = IntegerField(help_text="Trials that a fitness is made of.")
-    detail = CharField(help_text="More about a failure.")
+    detail = CharField(help_text="More about a failure, for operators.")
     n_offspring = IntegerField()
 
 

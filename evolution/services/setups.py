@@ -61,7 +61,10 @@ class ExperimentSetup:
         if not self.baseline.is_known:
             rules = self.baseline_rules()
             found = evaluations.find_rules(
-                self.learning_task.signature, [rule.key for rule in rules], self.context
+                self.learning_task.signature,
+                [rule.key for rule in rules],
+                self.context,
+                is_shared=self.is_shared,
             )
             judgements = [
                 evaluation

@@ -32,9 +32,6 @@ def experiment_to_change(pk: int, user: Person) -> Experiment:
 def rule_or_404(pk: int, user: Person) -> Rule:
     """Return a rule, or end the request with a page that says what is not."""
     try:
-        rule = Rule.objects.get(pk=pk)
+        return access.visible_rules(user).get(pk=pk)
     except (Rule.DoesNotExist, OverflowError):
-        rule = None
-    if rule is None or not access.may_read_rule(user, rule):
-        raise Http404(f"There is no rule {pk}.")
-    return rule
+        raise Http404(f"There is no rule {pk}.") from None

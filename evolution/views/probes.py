@@ -24,6 +24,7 @@ from evolution.views.presentation import figure_response
 
 if TYPE_CHECKING:
     from evolution.access import Person
+    from evolution.models.probe import ProbeQuerySet
 
 
 @for_members
@@ -58,9 +59,13 @@ def part(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 def panel(request: HttpRequest, pk: int, index: int) -> HttpResponse:
     """Return one plot of a simulation for BokehJS."""
-    probe_or_404(pk, request.user)
     # Panels are large: the database takes out the one.
-    found = Probe.objects.filter(pk=pk).values_list(f"panels__{index}", flat=True).first()
+    found = (
+        _visible_probes(request.user)
+        .filter(pk=pk)
+        .values_list(f"panels__{index}", flat=True)
+        .first()
+    )
     if found is None:
         raise Http404("There is no such plot.")
     return _figure(found)
@@ -86,9 +91,10 @@ def _figure(panel: dict[str, Any]) -> HttpResponse:
 def probe_or_404(pk: int, user: Person) -> Probe:
     """Return a simulation with its rule, or answer that there is none that may be seen."""
     try:
-        probe = Probe.objects.select_related("rule").defer("panels").get(pk=pk)
+        return _visible_probes(user).select_related("rule").defer("panels").get(pk=pk)
     except (Probe.DoesNotExist, OverflowError):
-        probe = None
-    if probe is None or not access.may_read_rule(user, probe.rule):
-        raise Http404(f"There is no simulation {pk}.")
-    return probe
+        raise Http404(f"There is no simulation {pk}.") from None
+
+
+def _visible_probes(user: Person) -> ProbeQuerySet:
+    return Probe.objects.filter(rule__in=access.visible_rules(user))

@@ -126,8 +126,8 @@ def front(request: HttpRequest) -> HttpResponse:
 @require_safe
 def page(request: HttpRequest, pk: int) -> HttpResponse:
     """Show a rule: its mathematics, shape, behaviour, forms, fitness, and where it was found."""
-    found = catalogue.rule_with_notes(pk)
-    if found is None or not access.may_read_rule(request.user, found[0]):
+    found = catalogue.rule_with_notes(pk, access.visible_rules(request.user))
+    if found is None:
         raise Http404(f"There is no rule {pk}.")
     rule, notes = found
     visible = access.visible_experiments(request.user)

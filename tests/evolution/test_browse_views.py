@@ -265,13 +265,16 @@ def test_every_outcome_is_explained(ann, run, outcome):
     assert response.context["explanation"] in text_of(response)
 
 
-def test_why_a_trial_failed_is_said_and_escaped(ann, run):
+def test_why_a_trial_failed_is_said_and_escaped(ann, run, django_user_model):
     individual = run.individuals.filter(outcome="evaluated").first()
     Evaluation.objects.filter(pk=individual.evaluation_id).update(
         trials=[-1.0], n_trials_done=1, reason="error", detail="<script>alert(1)</script>"
     )
     markup = ann.get(individual.get_absolute_url()).content.decode()
     assert "error of the simulation" in markup
+    assert "alert(1)" not in markup  # tracebacks are for operators
+    ann.force_login(django_user_model.objects.create_superuser("op"))
+    markup = ann.get(individual.get_absolute_url()).content.decode()
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in markup
     assert "<script>alert" not in markup
 

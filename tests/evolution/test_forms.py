@@ -107,7 +107,7 @@ def test_every_parameter_has_a_field_in_a_group(learning_task):
         for group in [*form.task_groups, *form.evolution_groups]
         for field in [*group.fields, *group.advanced]
     ]
-    hidden_and_general = {"name", "n_runs", "seed", "submission_token"}
+    hidden_and_general = {"name", "n_runs", "seed", "visibility", "submission_token"}
     assert sorted(shown) == sorted(set(form.fields) - hidden_and_general)
 
 

@@ -8,8 +8,15 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from evolution.enums import ExperimentState, Scope, Visibility
-from evolution.models import ApiToken, Experiment, LogEntry
+from evolution.enums import ExperimentState, Role, Scope, Visibility
+from evolution.models import (
+    ApiToken,
+    Evaluation,
+    EvaluationContext,
+    Experiment,
+    Individual,
+    LogEntry,
+)
 from evolution.services import sharing, tokens
 from tests.evolution.api.cast import account, bearer, experiment_of
 from tests.evolution.api.conftest import Caller
@@ -133,6 +140,25 @@ def test_what_others_own_is_read_and_not_changed(member, other):
         assert "belongs to mia" in response.json()["detail"]
     shown.refresh_from_db()
     assert (shown.state, shown.notes, shown.n_runs) == ("paused", "", 2)
+
+
+def test_the_details_of_a_failure_are_for_operators(member):
+    """They may hold paths and versions of the machine."""
+    operator = Caller(account("olga", Role.OPERATOR))
+    own = experiment_of(member.user, ExperimentState.FINISHED)
+    individual = Individual.objects.filter(run__experiment=own).order_by("run", "index").first()
+    individual.evaluation = Evaluation.objects.create(
+        context=EvaluationContext.objects.create(
+            digest="c", learning_task_name="error-driven", task_parameters={}, seed=1
+        ),
+        rule=individual.rule,
+        reason="crash",
+        detail="Traceback of /srv/e2l",
+    )
+    individual.save()
+    path = f"experiments/{own.pk}/runs/1/individuals/{individual.index}/"
+    assert member("GET", path).json()["detail"] == ""
+    assert operator("GET", path).json()["detail"] == "Traceback of /srv/e2l"
 
 
 def test_a_session_serves_our_own_pages_and_no_others(db):
