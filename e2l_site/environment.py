@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
+_RATE_UNITS_S = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 # WAL lets readers work while a worker writes. IMMEDIATE takes the write lock at the start of a
 # transaction: with SQLite's default a transaction that first reads and then writes fails at once
@@ -80,6 +81,25 @@ def read_number(name: str, *, default: int, smallest: int, largest: int) -> int:
             f"{name} is {text!r}; it must be a whole number from {smallest} to {largest}."
         )
     return int(text)
+
+
+def read_rate(name: str, *, default: str) -> tuple[int, int] | None:
+    """Return the rate ``name``, such as 60/minute, as a number and a time in s; None for 0."""
+    text = os.environ.get(name, "").strip().lower() or default
+    number, _, unit = text.partition("/")
+    if text == "0":
+        return None
+    if (
+        not number.isascii()
+        or not number.isdecimal()
+        or unit not in _RATE_UNITS_S
+        or not int(number)
+    ):
+        units = ", ".join(_RATE_UNITS_S)
+        raise ImproperlyConfigured(
+            f"{name} is {text!r}; it must read like 60/minute (units: {units}), or 0 for no limit."
+        )
+    return int(number), _RATE_UNITS_S[unit]
 
 
 def read_oidc() -> dict[str, str] | None:

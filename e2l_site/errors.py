@@ -6,9 +6,15 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import render
 from django.template import loader
 
+from evolution.api.problems import problem_response
+
+_API = "/api/"
+
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer a request that cannot be understood."""
+    if request.path.startswith(_API):
+        return problem_response(400, "The request cannot be understood.")
     return render(request, "400.html", status=400)
 
 
@@ -28,6 +34,8 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer a request for a page that does not exist."""
+    if request.path.startswith(_API):
+        return problem_response(404, _readable(exception) or "There is nothing at this address.")
     return render(request, "404.html", {"message": _readable(exception)}, status=404)
 
 
@@ -51,6 +59,8 @@ def gone(request: HttpRequest, message: str) -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer when the server failed; uses no database and no context."""
+    if request.path.startswith(_API):
+        return problem_response(500, "The server failed. It has written down why.")
     return HttpResponse(loader.render_to_string("500.html"), status=500)
 
 

@@ -2,8 +2,8 @@
 
 ``E2L_DATA_DIR`` (run-time data), ``DATABASE_URL``, ``REDIS_URL``, ``E2L_SECRET_KEY``,
 ``E2L_DEBUG``, ``E2L_ALLOWED_HOSTS``, ``E2L_CSRF_TRUSTED_ORIGINS``, ``E2L_HTTPS``, ``E2L_PUBLIC``,
-``E2L_SESSION_DAYS``, ``E2L_OIDC_*``, ``E2L_LOG_FORMAT``, ``E2L_LOG_LEVEL`` and
-``E2L_METRICS_TOKEN`` are read here.
+``E2L_SESSION_DAYS``, ``E2L_API_RATE_*``, ``E2L_OIDC_*``, ``E2L_LOG_FORMAT``, ``E2L_LOG_LEVEL``
+and ``E2L_METRICS_TOKEN`` are read here.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from e2l_site.environment import (
     read_number,
     read_oidc,
     read_origins,
+    read_rate,
     read_redis_url,
     read_secret_key,
     read_token,
@@ -51,6 +52,9 @@ INSTALLED_APPS = [
     "axes",
     "csp",
     "django_htmx",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "evolution",
 ]
 
@@ -103,6 +107,17 @@ DATABASES = {
     )
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+    # What all processes on all hosts count together.
+    "shared": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": read_redis_url(broker.redis_url()),
+        "KEY_PREFIX": "e2l",
+        "OPTIONS": {"socket_timeout": 0.5, "socket_connect_timeout": 0.5},
+    },
+}
 
 CHANNEL_LAYERS = {
     "default": {
@@ -244,6 +259,41 @@ if read_bool("E2L_HTTPS", default=False):
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     # Browsers' built-in lists take whole domains, of which a laboratory has a part.
     SILENCED_SYSTEM_CHECKS = ["security.W021"]
+
+# --- API -----------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_METADATA_CLASS": None,
+    "EXCEPTION_HANDLER": "evolution.api.problems.handle",
+    "URL_FORMAT_OVERRIDE": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "e2l",
+    "DESCRIPTION": "Discover synaptic plasticity rules: launch and control experiments, read what "
+    "they find, simulate any rule. A fitness of null is minus infinity.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "ENUM_NAME_OVERRIDES": {
+        name: f"evolution.enums.{name}"
+        for name in (
+            "Action", "ExperimentState", "StopReason", "Visibility", "Origin", "Outcome", "Role",
+            "Scope", "ProbeKind", "ProbeState",
+        )
+    },
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "evolution.api.schema.complete",
+    ],
+}  # fmt: skip
+#: Requests and the time in s that they are counted in, None for any number.
+API_RATES = {
+    "anonymous": read_rate("E2L_API_RATE_ANONYMOUS", default="60/minute"),
+    "user": read_rate("E2L_API_RATE_USER", default="1200/minute"),
+    "simulations": read_rate("E2L_API_RATE_SIMULATIONS", default="120/hour"),
+}
 
 # --- static files ------------------------------------------------------------------------------
 

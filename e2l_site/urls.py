@@ -7,6 +7,7 @@ from e2l_site import accounts
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("evolution.urls")),
+    path("api/v1/", include("evolution.api.urls")),
     path("sign-in/", accounts.SignInView.as_view(), name="sign-in"),
     path("sign-out/", accounts.SignOutView.as_view(), name="sign-out"),
     path("welcome/<str:token>/", accounts.welcome, name="welcome"),

@@ -72,6 +72,14 @@ VARIABLES = (
     ),
     Variable("E2L_SESSION_DAYS", "14", "days after which people sign in again"),
     Variable(
+        "E2L_API_RATE_ANONYMOUS",
+        "60/minute",
+        "requests to the API from an address without an account; units second, minute, hour, "
+        "day; 0 for any number",
+    ),
+    Variable("E2L_API_RATE_USER", "1200/minute", "requests to the API of a person"),
+    Variable("E2L_API_RATE_SIMULATIONS", "120/hour", "simulations that a person asks the API for"),
+    Variable(
         "E2L_OIDC_ISSUER",
         "none",
         "sign-in by OpenID Connect: address of the provider; see People and sharing",

@@ -143,6 +143,8 @@ class Action(TextChoices):
     PASSWORD_LINK = "password link", "made a link to set a password"
     PASSWORD_SET = "password set", "set a password"
     SESSIONS_ENDED = "sessions ended", "signed out everywhere"
+    TOKEN_MADE = "token made", "made a token"
+    TOKEN_REVOKED = "token revoked", "revoked a token"
 
     @classmethod
     def of_experiments(cls) -> list[Action]:
@@ -175,6 +177,14 @@ class ValidationState(TextChoices):
     FINISHED = "finished", "finished"
     CANCELLED = "cancelled", "cancelled"
     FAILED = "failed", "failed"
+
+
+class Scope(TextChoices):
+    """What a personal token may be used for, within what its owner may do."""
+
+    READ = "read", "read what I may read"
+    SIMULATE = "simulate", "simulate, keep and name rules"
+    CONTROL = "control", "launch and control experiments"
 
 
 class ProbeKind(TextChoices):

@@ -36,3 +36,7 @@ class ValidationRefused(ValueError):
 
 class AccountRefused(ValueError):
     """An account cannot be made or changed as was asked for; the message says why."""
+
+
+class KeyReused(ValueError):
+    """An idempotency key comes with another request than the first time."""

@@ -21,6 +21,7 @@ from evolution.views import (
     rules,
     runs,
     sharing,
+    tokens,
 )
 
 app_name = "evolution"
@@ -112,6 +113,9 @@ urlpatterns = [
     ),
     path("lab/", lab.page, name="lab"),
     path("lab/check/", lab.check, name="lab-check"),
+    path("account/tokens/", tokens.page, name="tokens"),
+    path("account/tokens/new/", tokens.create, name="create-token"),
+    path("account/tokens/<int:pk>/revoke/", tokens.revoke, name="revoke-token"),
     path("people/", people.page, name="people"),
     path("people/<int:pk>/role/", people.role, name="account-role"),
     path("people/<int:pk>/active/", people.active, name="account-active"),

@@ -1,5 +1,6 @@
 """The records of evolution. The database is the truth; everything else is a hint."""
 
+from evolution.models.api import ApiAnswer, ApiToken
 from evolution.models.evaluation import Demand, Evaluation, EvaluationContext
 from evolution.models.experiment import Experiment, Run
 from evolution.models.generation import Generation, Individual
@@ -10,6 +11,8 @@ from evolution.models.validation import Validation
 from evolution.models.worker import Worker, WorkerHost
 
 __all__ = [
+    "ApiAnswer",
+    "ApiToken",
     "Demand",
     "Evaluation",
     "EvaluationContext",

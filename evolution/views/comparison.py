@@ -59,7 +59,7 @@ class _View:
         if not self.form.is_valid():
             raise ComparisonError(_first_error(self.form))
         values = self.form.cleaned_data
-        self.groups = comparison.groups_of(*_choices(query), visible)
+        self.groups = comparison.groups_of(*choices(query), visible)
         self.learning_task = _common_task(self.groups)
         self.labels = fitness_axes(self.learning_task) if self.learning_task else {}
         self.scale = values["scale"] or ("log" if "log" in self.labels else "linear")
@@ -300,7 +300,7 @@ def _offered(view: _View | None, visible: ExperimentQuerySet) -> list[Experiment
 # --- what the address says ----------------------------------------------------------------------
 
 
-def _choices(query: QueryDict) -> tuple[list[int], list[tuple[int, int]]]:
+def choices(query: QueryDict) -> tuple[list[int], list[tuple[int, int]]]:
     """Return the experiments and the single runs that an address names.
 
     Raises

@@ -204,7 +204,11 @@ def known_rules(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 def history(request: HttpRequest, pk: int) -> HttpResponse:
     """Return every completed generation of every run as CSV."""
-    experiment = experiment_or_404(pk, request.user)
+    return history_response(request, experiment_or_404(pk, request.user))
+
+
+def history_response(request: HttpRequest, experiment: Experiment) -> HttpResponse:
+    """Return the history of an experiment as CSV, and write down who took it."""
     audit.record(Action.EXPORTED, by=request.user, experiment=experiment, detail="history.csv")
     found = experiment_tables(experiment, with_details=False)
-    return tables.file(request, f"experiment-{pk}.csv", found["generations"]())
+    return tables.file(request, f"experiment-{experiment.pk}.csv", found["generations"]())

@@ -79,7 +79,7 @@ def individual_list(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     run = runs.get_run(pk, number, request.user)
     form = IndividualFilter(request.GET)
     is_valid = form.is_valid()
-    found = _filtered(run, form.cleaned_data if is_valid else {})
+    found = filtered_individuals(run, form.cleaned_data if is_valid else {})
     if not is_valid:
         found = found.none()
     if tables.is_wanted(request):
@@ -164,7 +164,8 @@ def columns(fitness_label: str) -> list[Column]:
     ]
 
 
-def _filtered(run: Run, values: dict[str, Any]) -> QuerySet[Individual]:
+def filtered_individuals(run: Run, values: dict[str, Any]) -> QuerySet[Individual]:
+    """Return the individuals of a run that the values of an `IndividualFilter` ask for."""
     conditions = {
         "outcome": values.get("outcome") or None,
         "origin": values.get("origin") or None,

@@ -16,13 +16,11 @@ from evolution.models import Probe
 from evolution.panel_plot import panel_figure
 from evolution.rule_shape import shape_panels
 from evolution.services import probes
-from evolution.views import tables
 from evolution.views.control import conflict
 from evolution.views.guards import for_members, open_to_the_public
 from evolution.views.lookup import rule_or_404
 from evolution.views.microscope import fitting_tasks, probe_context
 from evolution.views.presentation import figure_response
-from evolution.views.tables import Column, Table
 
 if TYPE_CHECKING:
     from evolution.access import Person
@@ -50,19 +48,9 @@ def simulate(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 def part(request: HttpRequest, pk: int) -> HttpResponse:
     """Return the part of a page that shows a simulation (for htmx)."""
-    item = probe_context(_probe_or_404(pk, request.user))
-    if tables.is_wanted(request):
-        unit = tables.unit(item["fitness_label"])
-        columns = (
-            tables.rule("name", "rule"),
-            Column("fitness", "fitness", unit),
-            Column("trials", "trials", unit),
-            Column("reason", "reason"),
-        )
-        return tables.answer(
-            request, f"simulation-{pk}", {"trials": lambda: Table(columns, item["rows"])}
-        )
-    return render(request, "evolution/_probe.html", {"item": item})
+    return render(
+        request, "evolution/_probe.html", {"item": probe_context(probe_or_404(pk, request.user))}
+    )
 
 
 @open_to_the_public
@@ -99,9 +87,10 @@ def _figure(panel: dict[str, Any]) -> HttpResponse:
     return figure_response(panel_figure(panel))
 
 
-def _probe_or_404(pk: int, user: Person) -> Probe:
+def probe_or_404(pk: int, user: Person) -> Probe:
+    """Return a simulation with its rule, or answer that there is none that may be seen."""
     try:
-        return _visible_probes(user).defer("panels").get(pk=pk)
+        return _visible_probes(user).select_related("rule").defer("panels").get(pk=pk)
     except (Probe.DoesNotExist, OverflowError):
         raise Http404(f"There is no simulation {pk}.") from None
 

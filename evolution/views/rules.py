@@ -77,16 +77,16 @@ def rule_list(request: HttpRequest) -> HttpResponse:
     is_more = False
     number = _page_number(request)
     if is_valid and problem is None:
-        criteria = _criteria(values, learning_task, context, typed)
+        wanted = criteria(values, learning_task, context, typed)
         if tables.is_wanted(request):
             columns = _list_columns(learning_task)
             return tables.answer(
                 request,
                 learning_task.name,
-                {"rules": lambda: Table(columns, _all_classes(criteria, learning_task, visible))},
+                {"rules": lambda: Table(columns, _all_classes(wanted, learning_task, visible))},
             )
         classes, is_more = catalogue.rule_classes(
-            criteria, offset=(number - 1) * PER_PAGE, limit=PER_PAGE, visible=visible
+            wanted, offset=(number - 1) * PER_PAGE, limit=PER_PAGE, visible=visible
         )
     query = request.GET.copy()
     query.pop("page", None)
@@ -270,12 +270,13 @@ def _pointer(text: str, problem: RuleSyntaxError | None) -> dict[str, str] | Non
     }
 
 
-def _criteria(
+def criteria(
     values: dict[str, Any],
     learning_task: LearningTask,
     context: Context | None,
     typed: PlasticityRule | None,
 ) -> catalogue.Criteria:
+    """Return what the values of a `RuleFilter` ask for."""
     is_family = values["match"] == "family"
     sort = values["sort"] or ("fitness" if context else "newest")
     if context is None and sort == "fitness":

@@ -75,6 +75,7 @@ def pages(site: Site) -> dict[str, str]:
         "extend": f"/experiments/{numbers[0]}/extend/",
         "labels": f"/experiments/{numbers[0]}/labels/",
         "delete": f"/experiments/{numbers[0]}/delete/",
+        "tokens": "/account/tokens/",
         "error": "/experiments/999999999/",
     }
 

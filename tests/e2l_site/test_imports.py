@@ -8,7 +8,7 @@ import sys
 
 from e2l_site.locations import PROJECT_ROOT
 
-HEAVY = {"nest", "llvmlite", "bokeh", "symengine", "cgp", "matplotlib", "sympy"}
+HEAVY = {"evolution.client", "nest", "llvmlite", "bokeh", "symengine", "cgp", "matplotlib", "sympy"}
 
 
 def test_asgi_application_loads_nothing_heavy() -> None:

@@ -74,6 +74,14 @@ NOT_ALLOWED = (SIGN_IN, SIGN_IN, 405, 405, 405, 405)
 NOT_ALLOWED_FOR_READERS = (SIGN_IN, 405, 405, 405, 405, 405)
 DONE = "done"  # 302 to elsewhere, or a refusal by the state of things: it was permitted
 
+# The API answers visitors by 401, also those who have a link.
+API = (401, 401)
+API_PRIVATE = (*API, 404, 404, 200, 200)
+API_READ = (*API, 200, 200, 200, 200)
+API_RULE = (*API, 404, 404, 200, 200)
+API_CHANGE = (*API, 403, 404)
+NO_SUCH_METHOD = (405,) * 6
+
 #: Route: (answers to GET, answers to POST). Routes of experiments are asked of the private one.
 TABLE: dict[str, tuple[tuple, tuple]] = {
     "sign-in": ((200, 200, DONE, DONE, DONE, DONE), ANYBODY[:2] + (DONE,) * 4),
@@ -188,6 +196,47 @@ TABLE: dict[str, tuple[tuple, tuple]] = {
     "evolution:password-link": ((SIGN_IN, SIGN_IN, 403, 403, 403, 405), OPERATORS),
     "evolution:activity": (OPERATORS, (SIGN_IN, SIGN_IN, 403, 403, 403, 405)),
     "evolution:activity-csv": (OPERATORS, (SIGN_IN, SIGN_IN, 403, 403, 403, 405)),
+    "evolution:tokens": (SIGNED_IN, NOT_ALLOWED),
+    "evolution:create-token": (NOT_ALLOWED, (SIGN_IN, SIGN_IN, 422, 422, 422, 422)),
+    "evolution:revoke-token": (NOT_ALLOWED, (SIGN_IN, SIGN_IN, 404, 404, 404, 404)),
+    "api:root": (ANYBODY, NO_SUCH_METHOD),
+    "api:reference": (SIGNED_IN, NOT_ALLOWED),
+    **{
+        f"api:{name}": (API_READ, NO_SUCH_METHOD)
+        for name in ("schema", "status", "learning-tasks", "evolution-parameters", "primitives")
+    },
+    "api:learning-task": ((*API, 404, 404, 404, 404), NO_SUCH_METHOD),
+    "api:experiments": (API_READ, (*API, 403, 422, 422, 422)),
+    "api:rules": (API_READ, (*API, 403, 422, 422, 422)),
+    "api:simulations": (API_READ, (*API, 403, 422, 422, 422)),
+    "api:estimate": (NO_SUCH_METHOD, (*API, 403, 422, 422, 422)),
+    "api:check": (NO_SUCH_METHOD, (*API, 403, 422, 422, 422)),
+    "api:comparison": (API_PRIVATE, NO_SUCH_METHOD),
+    "api:contexts": (API_READ, NO_SUCH_METHOD),
+    "api:front": (API_PRIVATE, NO_SUCH_METHOD),
+    "api:experiment": (API_PRIVATE, NO_SUCH_METHOD),
+    "api:clone": (NO_SUCH_METHOD, (*API_CHANGE, 201, 201)),
+    "api:extend": (NO_SUCH_METHOD, (*API_CHANGE, 422, 422)),
+    **{
+        f"api:{name}": (NO_SUCH_METHOD, (*API_CHANGE, 409, 409))
+        for name in ("start", "pause", "resume", "stop", "unarchive", "retry")
+    },
+    "api:archive": (NO_SUCH_METHOD, (*API_CHANGE, 200, 409)),
+    **{
+        f"api:{name}": (API_PRIVATE, NO_SUCH_METHOD)
+        for name in (
+            "failures", "log", "history", "runs", "run", "generations", "population",
+            "individuals", "individual", "lineage",
+        )
+    },
+    **{
+        f"api:{name}": (API_RULE, NO_SUCH_METHOD)
+        for name in (
+            "rule", "forms", "family", "occurrences", "evaluations", "exports", "simulation",
+            "panel",
+        )
+    },
+    "api:note": (NO_SUCH_METHOD, NO_SUCH_METHOD),
 }  # fmt: skip
 
 
@@ -283,9 +332,10 @@ class World:
             "evolution:rule-validating",
             "evolution:held-out-trials",
             "evolution:rule-robustness",
+            *(f"api:{name}" for name in _OF_RULES),
         }:
             pk = self.rule.pk
-        elif route in {"evolution:probe", "evolution:probe-panel"}:
+        elif route in {"evolution:probe", "evolution:probe-panel", "api:simulation", "api:panel"}:
             pk = self.probe.pk
         elif route == "evolution:cancel-validation":
             pk = self.validation.pk
@@ -309,6 +359,7 @@ class World:
         return {name: known[name] for name in names}
 
 
+_OF_RULES = ("rule", "forms", "family", "occurrences", "evaluations", "exports", "note")
 _PANEL = {
     "kind": "lines", "title": "t", "summary": "s", "x_label": "x", "y_label": "y",
     "series": [{"name": "a", "x": [0.0, 1.0], "y": [0.0, 1.0]}],
@@ -327,6 +378,10 @@ def query(route: str, world: World) -> str:
         "evolution:compare": f"?experiment={pk}",
         "evolution:compare-figure": f"?experiment={pk}",
         "evolution:rules-front": f"?task=error-driven&context={context}",
+        "api:comparison": f"?experiment={pk}",
+        "api:rules": "?task=error-driven",
+        "api:contexts": "?task=error-driven",
+        "api:front": f"?task=error-driven&context={context}",
         "evolution:new-experiment": f"?from={pk}",
         "evolution:estimate": f"?from={pk}",
     }.get(route, "")
@@ -361,7 +416,10 @@ def test_everybody_gets_the_answer_of_the_table(world, route, courier_to_nowhere
     for method, answers in zip(("get", "post"), TABLE[route], strict=True):
         found = []
         for person, expected in zip(PEOPLE, answers, strict=True):
-            response = getattr(world.clients[person], method)(path)
+            form = {"content_type": "application/json"} if route.startswith("api:") else {}
+            response = getattr(world.clients[person], method)(
+                path, **form if method == "post" else {}
+            )
             found.append(_answer(response, expected))
         assert dict(zip(PEOPLE, found, strict=True)) == dict(zip(PEOPLE, answers, strict=True)), (
             method,
@@ -632,7 +690,7 @@ def test_a_public_site_is_read_by_everybody_and_changed_by_nobody(world, setting
         path = reverse(route, kwargs=world.arguments(route, ROUTES[route]))
         response = visitor.post(path)
         is_sign_in = response.status_code == 302 and response.url.startswith("/sign-in/")
-        assert is_sign_in or response.status_code == 405, route
+        assert is_sign_in or response.status_code in {401, 405}, route
 
 
 def test_a_deactivated_account_and_a_lower_role_count_at_once(world):

@@ -41,6 +41,22 @@ def test_read_origins_refuses_what_is_no_origin(monkeypatch, origin):
         environment.read_origins("E2L_CSRF_TRUSTED_ORIGINS")
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("", (60, 60)), ("5/second", (5, 1)), ("7/HOUR", (7, 3600)), ("0", None)],
+)
+def test_read_rate(monkeypatch, text, expected):
+    monkeypatch.setenv("E2L_API_RATE_USER", text)
+    assert environment.read_rate("E2L_API_RATE_USER", default="60/minute") == expected
+
+
+@pytest.mark.parametrize("text", ["5", "0/minute", "-1/minute", "5/week", "five/minute", "5/"])
+def test_read_rate_refuses_what_is_no_rate(monkeypatch, text):
+    monkeypatch.setenv("E2L_API_RATE_USER", text)
+    with pytest.raises(ImproperlyConfigured, match="it must read like 60/minute"):
+        environment.read_rate("E2L_API_RATE_USER", default="60/minute")
+
+
 def test_read_redis_url_refuses_other_schemes():
     assert environment.read_redis_url("redis://localhost:6379/1") == "redis://localhost:6379/1"
     with pytest.raises(ImproperlyConfigured, match="REDIS_URL"):

@@ -1,0 +1,208 @@
+"""Shapes of the bodies about rules and simulations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+from rest_framework.serializers import (
+    CharField,
+    ChoiceField,
+    DateTimeField,
+    DictField,
+    FloatField,
+    IntegerField,
+    JSONField,
+    ListField,
+    Serializer,
+)
+
+from evolution.api.parameters import LearningTaskField
+from evolution.api.shapes import RuleTextSerializer, fitness_field, texts_field
+from evolution.enums import ProbeKind, ProbeState
+from nest_build.rules import MAX_LENGTH
+
+
+class RuleInputSerializer(Serializer):
+    """A rule of a learning task."""
+
+    learning_task = LearningTaskField()
+    expressions = ListField(
+        child=CharField(max_length=MAX_LENGTH, trim_whitespace=False),
+        min_length=1,
+        max_length=16,
+        help_text="One for each branch, in the order of the learning task.",
+    )
+
+
+class NoteTextSerializer(Serializer):
+    """Name and notes of a rule."""
+
+    name = CharField(max_length=100)
+    text = CharField(max_length=5000, allow_blank=True, default="")
+
+
+class KeepSerializer(RuleInputSerializer):
+    """A rule to keep."""
+
+    name = CharField(max_length=100, required=False)
+    text = CharField(max_length=5000, allow_blank=True, default="")
+
+
+class NoteSerializer(Serializer):
+    """What somebody noted about a rule."""
+
+    author = CharField()
+    name = CharField()
+    text = CharField()
+
+
+class CheckedRuleSerializer(Serializer):
+    """What a rule is."""
+
+    expressions = texts_field()
+    latex = ListField(child=CharField())
+    mathml = ListField(child=CharField())
+    complexity = IntegerField()
+    known = RuleTextSerializer(many=True, help_text="Equivalent rules of the catalogue.")
+    literature = ListField(child=CharField(), help_text="Rules of the literature that it is.")
+
+
+class RuleSerializer(RuleTextSerializer):
+    """A rule of the catalogue."""
+
+    inputs = ListField(child=CharField(), source="input_names")
+    branches = ListField(child=CharField(), source="branch_names")
+    latex = ListField(child=CharField())
+    fingerprint = CharField(help_text="Equal for rules that mean the same.")
+    family = CharField(help_text="Equal for rules that are the same up to a positive factor.")
+    n_runs = IntegerField(help_text="Runs that have found it, or an equivalent one.")
+    n_experiments = IntegerField()
+    notes = NoteSerializer(many=True, source="shown_notes")
+    first_known_at = DateTimeField(source="created_at")
+
+
+class RuleClassSerializer(Serializer):
+    """A class of equivalent rules."""
+
+    rule = RuleTextSerializer()
+    fitness = fitness_field(source="evaluation.score", default=None)
+    n_trials = IntegerField(source="evaluation.n_trials_done", default=0)
+    context = IntegerField(source="evaluation.context_id", allow_null=True, default=None)
+    n_forms = IntegerField(help_text="Equivalent forms that are known.")
+    n_runs = IntegerField(help_text="Runs that have found it; a lower bound for many forms.")
+    n_experiments = IntegerField()
+
+
+class OccurrenceSerializer(Serializer):
+    """The first individual of a run with a rule."""
+
+    experiment = IntegerField(source="experiment_id")
+    experiment_name = CharField()
+    run = IntegerField(source="run_number")
+    individual = IntegerField(source="index")
+    generation = IntegerField()
+    fitness = fitness_field()
+
+
+class RuleEvaluationSerializer(Serializer):
+    """The trials of a rule in one context."""
+
+    context = IntegerField(source="context_id")
+    learning_task = CharField(source="context.learning_task_name")
+    seed = IntegerField(source="context.seed")
+    trials = ListField(child=FloatField())
+    fitness = fitness_field(source="score")
+    reason = CharField(help_text="Why the next trial has no value; empty otherwise.")
+    experiments = ListField(child=IntegerField())
+
+
+class ContextSerializer(Serializer):
+    """Trials in which fitness values are comparable."""
+
+    id = IntegerField(source="pk")
+    n_trials = IntegerField()
+    seed = IntegerField()
+    preset = CharField()
+    experiments = ListField(child=IntegerField(), help_text="Experiments that use them.")
+
+
+class FrontPointSerializer(Serializer):
+    """A rule in the plane of complexity and fitness."""
+
+    rule = RuleTextSerializer()
+    complexity = IntegerField()
+    fitness = FloatField()
+    layer = IntegerField(help_text="0 for the Pareto front, 1 for the one behind it.")
+
+
+class ExportSerializer(Serializer):
+    """A rule as text."""
+
+    name = CharField()
+    text = CharField()
+
+
+class SimulateSerializer(Serializer):
+    """A simulation: of a rule of the catalogue, or of one that is written down."""
+
+    learning_task = LearningTaskField()
+    preset = CharField(max_length=60, default="demo")
+    rule = IntegerField(min_value=1, max_value=2**63 - 1, required=False)
+    expressions = ListField(
+        child=CharField(max_length=MAX_LENGTH, trim_whitespace=False),
+        min_length=1,
+        max_length=16,
+        required=False,
+    )
+
+    def validate(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Want one of both, and a preset that there is."""
+        if ("rule" in values) == ("expressions" in values):
+            raise serializers.ValidationError("Give either rule or expressions.")
+        presets = values["learning_task"].presets
+        if values["preset"] not in presets:
+            detail = f"There is no such preset. Choose one of: {', '.join(presets)}."
+            raise serializers.ValidationError({"preset": detail})
+        return values
+
+
+class ComparedRuleSerializer(Serializer):
+    """Held-out trials of a rule."""
+
+    name = CharField(help_text="“This rule”, or a rule of the literature.")
+    trials = ListField(child=FloatField())
+    fitness = fitness_field()
+    reason = CharField()
+
+
+class SimulationSerializer(Serializer):
+    """A simulation on demand."""
+
+    id = IntegerField(source="pk")
+    kind = ChoiceField(choices=ProbeKind.choices)
+    rule = RuleTextSerializer()
+    learning_task = CharField(source="learning_task_name")
+    preset = CharField()
+    seed = IntegerField()
+    task_parameters = DictField(child=JSONField())
+    state = ChoiceField(choices=ProbeState.choices)
+    n_steps = IntegerField(help_text="Trials to simulate.")
+    n_steps_done = IntegerField()
+    estimated_s = FloatField()
+    reason = CharField(help_text="Why there is no result; empty otherwise.")
+    detail = CharField()
+    value = FloatField(
+        source="result.value", allow_null=True, default=None, help_text="Of a behaviour."
+    )
+    rows = ComparedRuleSerializer(
+        source="result.rows", many=True, default=[], help_text="Of a validation."
+    )
+    panels = serializers.SerializerMethodField(help_text="Titles and summaries of its plots.")
+    created_at = DateTimeField()
+    started_at = DateTimeField(allow_null=True)
+    finished_at = DateTimeField(allow_null=True)
+
+    def get_panels(self, probe: Any) -> list[dict[str, str]]:
+        """Return what the plots show."""
+        return probe.result.get("panels", [])

@@ -1,0 +1,129 @@
+"""Simulations on demand: any rule in any learning task."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from django.http import Http404
+from django.urls import reverse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.response import Response
+
+from evolution.api.base import ApiView
+from evolution.api.problems import Invalid, at
+from evolution.api.queries import page_of, parameters, read_page
+from evolution.api.rule_shapes import SimulateSerializer, SimulationSerializer
+from evolution.api.rules import parsed_rule
+from evolution.enums import Scope
+from evolution.models import Probe
+from evolution.services import notes, probes
+from evolution.services.idempotency import Answer
+from evolution.views.lookup import rule_or_404
+from evolution.views.probes import probe_or_404
+from nest_build.rules import PlasticityRule, RuleSyntaxError
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+
+_LOCATION = OpenApiParameter(
+    "Location",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    description="Where to follow it.",
+    response=[202],
+)
+_EXAMPLE = OpenApiExample(
+    "Held-out trials of a rule",
+    {
+        "learning_task": "error-driven",
+        "preset": "demo",
+        "expressions": ["(v - u)*s"],
+    },
+    request_only=True,
+)
+
+
+class SimulationList(ApiView):
+    """Simulations that you asked for."""
+
+    write_scope = Scope.SIMULATE
+    is_simulation = True
+
+    @extend_schema(
+        operation_id="list_simulations",
+        summary="List the simulations that you asked for, the latest first",
+        parameters=parameters(),
+        responses=page_of(SimulationSerializer),
+    )
+    def get(self, request: Request) -> Response:
+        page, _ = read_page(request)
+        # A visitor has none: those that nobody owns (any more) are not his.
+        own = Probe.objects.filter(owner__isnull=False, owner=request.user.pk)
+        found = page.of(own.select_related("rule").defer("panels").order_by("-pk"))
+        found["results"] = SimulationSerializer(found["results"], many=True).data
+        return Response(found)
+
+    @extend_schema(
+        operation_id="simulate",
+        summary="Ask for a simulation of any rule",
+        description="The same question asked twice is answered once: then the answer is 200 and "
+        "the result is there already.",
+        request=SimulateSerializer,
+        parameters=[_LOCATION],
+        responses={
+            202: OpenApiResponse(SimulationSerializer, description="Follow it at Location."),
+            200: OpenApiResponse(SimulationSerializer, description="It was simulated before."),
+        },
+        examples=[_EXAMPLE],
+    )
+    def post(self, request: Request) -> Response:
+        values = self.read(SimulateSerializer)
+        task = values["learning_task"]
+        if "rule" in values:
+            known = rule_or_404(values["rule"], request.user)
+            try:
+                PlasticityRule.parse(task.signature, known.expressions)
+            except (RuleSyntaxError, ValueError) as error:
+                raise Invalid([at(str(error), "rule")]) from None
+            typed = None
+        else:
+            known, typed = None, parsed_rule(values)
+
+        def act() -> Answer:
+            rule = known or notes.add_to_catalogue(typed)
+            probe = probes.request_probe(rule, task, preset=values["preset"], owner=request.user)
+            status = HTTPStatus.ACCEPTED if probe.is_open else HTTPStatus.OK
+            location = reverse("api:simulation", args=[probe.pk])
+            return Answer(status, SimulationSerializer(probe).data, location)
+
+        return self.once(act)
+
+
+class SimulationDetail(ApiView):
+    """One simulation."""
+
+    @extend_schema(
+        operation_id="get_simulation",
+        summary="Follow a simulation, and read its result",
+        responses=SimulationSerializer,
+    )
+    def get(self, request: Request, pk: int) -> Response:
+        return Response(SimulationSerializer(probe_or_404(pk, request.user)).data)
+
+
+class SimulationPanel(ApiView):
+    """What a plot shows."""
+
+    @extend_schema(
+        operation_id="get_simulation_panel",
+        summary="Read the data of one plot of a simulation",
+        responses=OpenApiTypes.OBJECT,
+    )
+    def get(self, request: Request, pk: int, index: int) -> Response:
+        probe_or_404(pk, request.user)
+        panel: Any = Probe.objects.filter(pk=pk).values_list(f"panels__{index}", flat=True).first()
+        if panel is None:
+            raise Http404("There is no such plot.")
+        return Response(panel)

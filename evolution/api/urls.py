@@ -1,0 +1,68 @@
+"""Routes of the API."""
+
+from django.urls import path
+
+from evolution.api import descriptions, experiments, overview, rules, runs, schema, simulations
+
+app_name = "api"
+
+_experiment = "experiments/<int:pk>/"
+_run = f"{_experiment}runs/<int:number>/"
+_rule = "rules/<int:pk>/"
+
+urlpatterns = [
+    path("", overview.Root.as_view(), name="root"),
+    path("schema/", schema.Schema.as_view(), name="schema"),
+    path("reference/", schema.reference, name="reference"),
+    path("status/", overview.Status.as_view(), name="status"),
+    path("comparison/", overview.Comparison.as_view(), name="comparison"),
+    path("learning-tasks/", descriptions.LearningTaskList.as_view(), name="learning-tasks"),
+    path(
+        "learning-tasks/<str:name>/",
+        descriptions.LearningTaskDetail.as_view(),
+        name="learning-task",
+    ),
+    path(
+        "evolution-parameters/",
+        descriptions.EvolutionParameterList.as_view(),
+        name="evolution-parameters",
+    ),
+    path("primitives/", descriptions.PrimitiveList.as_view(), name="primitives"),
+    path("experiments/", experiments.ExperimentList.as_view(), name="experiments"),
+    path("experiments/estimate/", experiments.ExperimentEstimate.as_view(), name="estimate"),
+    path(_experiment, experiments.ExperimentDetail.as_view(), name="experiment"),
+    path(f"{_experiment}clone/", experiments.ExperimentClone.as_view(), name="clone"),
+    path(f"{_experiment}extend/", experiments.ExperimentExtend.as_view(), name="extend"),
+    *(
+        path(f"{_experiment}{name}/", view.as_view(), name=name)
+        for name, view in experiments.ACTIONS.items()
+    ),
+    path(f"{_experiment}failures/", experiments.ExperimentFailures.as_view(), name="failures"),
+    path(f"{_experiment}log/", experiments.ExperimentLog.as_view(), name="log"),
+    path(f"{_experiment}history.csv", experiments.ExperimentHistory.as_view(), name="history"),
+    path(f"{_experiment}runs/", runs.RunList.as_view(), name="runs"),
+    path(_run, runs.RunDetail.as_view(), name="run"),
+    path(f"{_run}generations/", runs.GenerationList.as_view(), name="generations"),
+    path(f"{_run}generations/<int:index>/", runs.Population.as_view(), name="population"),
+    path(f"{_run}individuals/", runs.IndividualList.as_view(), name="individuals"),
+    path(f"{_run}individuals/<int:index>/", runs.IndividualDetail.as_view(), name="individual"),
+    path(f"{_run}lineage/", runs.Lineage.as_view(), name="lineage"),
+    path("contexts/", rules.ContextList.as_view(), name="contexts"),
+    path("rules/", rules.RuleList.as_view(), name="rules"),
+    path("rules/check/", rules.RuleCheck.as_view(), name="check"),
+    path("rules/front/", rules.Front.as_view(), name="front"),
+    path(_rule, rules.RuleDetail.as_view(), name="rule"),
+    path(f"{_rule}forms/", rules.RuleForms.as_view(), name="forms"),
+    path(f"{_rule}family/", rules.RuleFamily.as_view(), name="family"),
+    path(f"{_rule}occurrences/", rules.RuleOccurrences.as_view(), name="occurrences"),
+    path(f"{_rule}evaluations/", rules.RuleEvaluations.as_view(), name="evaluations"),
+    path(f"{_rule}note/", rules.RuleNote.as_view(), name="note"),
+    path(f"{_rule}exports/", rules.RuleExports.as_view(), name="exports"),
+    path("simulations/", simulations.SimulationList.as_view(), name="simulations"),
+    path("simulations/<int:pk>/", simulations.SimulationDetail.as_view(), name="simulation"),
+    path(
+        "simulations/<int:pk>/panels/<int:index>/",
+        simulations.SimulationPanel.as_view(),
+        name="panel",
+    ),
+]
