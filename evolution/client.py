@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import httpx
     import pandas as pd
 
-_FINAL = {"finished", "stopped", "failed", "published"}
+_FINAL = {"finished", "stopped", "failed", "published", "imported"}
 _TOO_MANY = 429
 #: A request that got no answer, or came too often, is sent again so many times.
 N_ATTEMPTS = 4
@@ -130,27 +130,22 @@ class Experiment(_Answer):
 
 @dataclass(frozen=True)
 class Simulation(_Answer):
-    """A simulation of a rule.
+    """The behaviour of a rule in one trial.
 
     Attributes
     ----------
     value : float or None
-        Of a behaviour: the value of the trial.
-    rows : list of dict
-        Of a validation: ``name``, ``trials``, ``fitness`` and ``reason`` of the rule and of those
-        of the literature, in held-out trials.
+        Of the trial.
+    panels : list of dict
+        Titles and summaries of its plots.
     """
 
     id: int
-    kind: str
     rule: Rule
     learning_task: str
     preset: str
     state: str
-    n_steps: int
-    n_steps_done: int
     value: float | None
-    rows: list[dict[str, Any]]
     panels: list[dict[str, str]]
     reason: str
     detail: str
@@ -164,11 +159,6 @@ class Simulation(_Answer):
     def is_over(self) -> bool:
         """Whether there is a result, or will be none."""
         return self.state in _FINAL
-
-    @property
-    def fitness(self) -> float | None:
-        """Fitness of the rule in held-out trials, None before and without one."""
-        return self.rows[0]["fitness"] if self.rows else None
 
 
 ExperimentLike: TypeAlias = Experiment | int
@@ -367,38 +357,34 @@ class Client:
         return self._pages("rules/", {"task": learning_task, **filters})
 
     def exports(self, rule: Rule | int) -> dict[str, str]:
-        """Return a rule as texts by name: latex, mathml, numpy, cpp, pynest."""
+        """Return a rule as texts by name, such as latex, numpy or nestml."""
         number = rule.id if isinstance(rule, Rule) else rule
         return {
             item["name"]: item["text"] for item in self.request("GET", f"rules/{number}/exports/")
         }
 
-    def evaluate(
+    def simulate(
         self,
         learning_task: str,
         *expressions: str,
         preset: str = "demo",
-        kind: str = "validation",
         wait: bool = True,
         progress: bool = True,
         poll_s: float = 0.5,
         timeout_s: float | None = None,
     ) -> Simulation:
-        """Simulate any rule, and return the result.
+        """Simulate any rule in the first trial of a preset, and return the result.
 
         Parameters
         ----------
         expressions : str
             One for each branch, such as ``"(v - u)*s"``.
-        kind : str
-            validation (held-out trials beside the rules of the literature) or behaviour.
         wait : bool
             False to return at once; :meth:`simulation` follows it.
         """
         body = {
             "learning_task": learning_task,
             "preset": preset,
-            "kind": kind,
             "expressions": list(expressions),
         }
         asked = Simulation.of(self._create("simulations/", body))
@@ -406,7 +392,7 @@ class Client:
             return asked
         return self._follow(
             lambda: self.simulation(asked.id),
-            lambda now: (f"{now.kind} of {now.rule}", now.n_steps_done / now.n_steps),
+            lambda now: (f"{now.rule}, {now.state}", float(now.is_over)),
             progress=progress,
             poll_s=poll_s,
             timeout_s=timeout_s,

@@ -81,19 +81,18 @@ def test_histories_longer_than_a_page_are_complete(lab, mia, monkeypatch):
 
 
 def test_a_simulation_is_awaited(lab):
-    asked = lab.evaluate("error-driven", "(v - u)*s", wait=False)
+    asked = lab.simulate("error-driven", "(v - u)*s", wait=False)
     assert not asked.is_over
 
     def answer() -> None:
-        rows = [{"name": "This rule", "trials": [-1.0, -3.0], "fitness": -2.0, "reason": ""}]
-        Probe.objects.update(state="finished", n_steps_done=5, result={"rows": rows})
+        Probe.objects.update(state="finished", result={"value": -2.0, "panels": []})
         connection.close()
 
     timer = threading.Timer(0.3, answer)
     timer.start()
-    done = lab.evaluate("error-driven", "(v - u)*s", progress=False, poll_s=0.05, timeout_s=60)
+    done = lab.simulate("error-driven", "(v - u)*s", progress=False, poll_s=0.05, timeout_s=60)
     timer.join()
-    assert (done.id, done.fitness, str(done.rule)) == (asked.id, -2.0, "(v - u)*s")
+    assert (done.id, done.value, str(done.rule)) == (asked.id, -2.0, "(v - u)*s")
     assert "def plasticity_rule(v, u, s)" in lab.exports(done.rule)["numpy"]
     (found,) = lab.rules("error-driven", q="v*s - u*s")
     assert found["rule"]["id"] == done.rule.id
