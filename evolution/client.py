@@ -161,6 +161,46 @@ class Simulation(_Answer):
         return self.state in _FINAL
 
 
+@dataclass(frozen=True)
+class Validation(_Answer):
+    """Values of a rule in trials that no experiment has.
+
+    Attributes
+    ----------
+    state : str
+        open, finished, cancelled or failed.
+    held_out : dict or None
+        ``trials``, ``fitness`` (with ``value``, ``low`` and ``high``), ``gap`` to training, and
+        ``baselines``: the rules of the literature in the same trials, with ``difference`` to the
+        rule. None before the first trial.
+    """
+
+    id: int
+    rule: Rule
+    learning_task: str
+    n_trials: int
+    state: str
+    detail: str
+    progress: float
+    held_out: dict[str, Any] | None
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        """Return the validation with its rule."""
+        return super().of({**body, "rule": Rule.of(body["rule"])})
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no worker adds trials any more."""
+        return self.state != "open"
+
+    @property
+    def fitness(self) -> float | None:
+        """Fitness in held-out trials; None where the rule fails or nothing is known yet."""
+        known = self.held_out and self.held_out["fitness"]
+        return known["value"] if known else None
+
+
 ExperimentLike: TypeAlias = Experiment | int
 
 
@@ -358,10 +398,59 @@ class Client:
 
     def exports(self, rule: Rule | int) -> dict[str, str]:
         """Return a rule as texts by name, such as latex, numpy or nestml."""
-        number = rule.id if isinstance(rule, Rule) else rule
-        return {
-            item["name"]: item["text"] for item in self.request("GET", f"rules/{number}/exports/")
-        }
+        exports = self.request("GET", f"rules/{_id(rule)}/exports/")
+        return {item["name"]: item["text"] for item in exports}
+
+    def keep(self, learning_task: str, *expressions: str, **note: str) -> Rule:
+        """Put a rule into the catalogue, if you like with ``name`` and ``text``, and return it."""
+        body = {"learning_task": learning_task, "expressions": list(expressions), **note}
+        return Rule.of(self._create("rules/", body))
+
+    def validate(
+        self,
+        rule: Rule | int,
+        learning_task: str,
+        *,
+        preset: str = "demo",
+        n_trials: int | None = None,
+        wait: bool = True,
+        progress: bool = True,
+        poll_s: float = 0.5,
+        timeout_s: float | None = None,
+    ) -> Validation:
+        """Simulate a rule in held-out trials, beside the rules of the literature.
+
+        Trials that are known already are not simulated again.
+
+        Parameters
+        ----------
+        n_trials : int, optional
+            As many as the preset has, unless given.
+        wait : bool
+            False to return at once; :meth:`validation` follows it.
+
+        Raises
+        ------
+        TimeoutError
+            If it is not over in time.
+        """
+        body: dict[str, Any] = {"learning_task": learning_task, "preset": preset}
+        if n_trials is not None:
+            body["n_trials"] = n_trials
+        asked = Validation.of(self._create(f"rules/{_id(rule)}/validations/", body))
+        if asked.is_over or not wait:
+            return asked
+        return self._follow(
+            lambda: self.validation(asked.id),
+            lambda now: (f"held-out trials of {now.rule}", now.progress),
+            progress=progress,
+            poll_s=poll_s,
+            timeout_s=timeout_s,
+        )
+
+    def validation(self, number: int) -> Validation:
+        """Return a validation as it is now."""
+        return Validation.of(self.request("GET", f"validations/{number}/"))
 
     def simulate(
         self,
@@ -483,8 +572,8 @@ class Client:
                 time.sleep(poll_s)
 
 
-def _id(experiment: ExperimentLike) -> int:
-    return experiment.id if isinstance(experiment, Experiment) else experiment
+def _id(what: ExperimentLike | Rule) -> int:
+    return what if isinstance(what, int) else what.id
 
 
 def _number(fitness: float | None) -> float:

@@ -8,6 +8,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from django.db import connection
 
@@ -18,6 +19,7 @@ from evolution.models import Experiment, Probe
 from tests.evolution.api.cast import account, experiment_of, token_of
 from tests.evolution.conftest import work_until_idle
 from tests.evolution.histories import TYPICAL
+from tests.evolution.regression_task import NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,6 +98,27 @@ def test_a_simulation_is_awaited(lab):
     assert "def plasticity_rule(v, u, s)" in lab.exports(done.rule)["numpy"]
     (found,) = lab.rules("error-driven", q="v*s - u*s")
     assert found["rule"]["id"] == done.rule.id
+
+
+def test_a_validation_is_awaited(lab):
+    rule = lab.keep(NAME, "v*s")
+    asked = lab.validate(rule, NAME, n_trials=4, wait=False)
+    assert (asked.state, asked.progress, asked.fitness) == ("open", 0.0, None)
+    with pytest.raises(TimeoutError, match="held-out trials of v"):
+        lab.validate(rule, NAME, n_trials=4, progress=False, poll_s=0.01, timeout_s=0.05)
+    result: list[client.Validation] = []
+
+    def follow() -> None:
+        result.append(lab.validate(rule.id, NAME, n_trials=4, progress=False, timeout_s=60))
+
+    waiting = threading.Thread(target=follow)
+    waiting.start()
+    work_until_idle()
+    waiting.join(60)
+    (over,) = result
+    assert (over.id, over.state, over.progress) == (asked.id, "finished", 1.0)
+    assert over.fitness == pytest.approx(np.mean(over.held_out["trials"]))
+    assert [known["name"] for known in over.held_out["baselines"]] == ["product"]
 
 
 def test_control_says_what_is_not_possible(lab, mia):
