@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import httpx
     import pandas as pd
 
-_FINAL = {"finished", "stopped", "failed", "published"}
+_FINAL = {"finished", "stopped", "failed", "published", "imported"}
 _TOO_MANY = 429
 #: A request that got no answer, or came too often, is sent again so many times.
 N_ATTEMPTS = 4
@@ -130,27 +130,22 @@ class Experiment(_Answer):
 
 @dataclass(frozen=True)
 class Simulation(_Answer):
-    """A simulation of a rule.
+    """The behaviour of a rule in one trial.
 
     Attributes
     ----------
     value : float or None
-        Of a behaviour: the value of the trial.
-    rows : list of dict
-        Of a validation: ``name``, ``trials``, ``fitness`` and ``reason`` of the rule and of those
-        of the literature, in held-out trials.
+        Of the trial.
+    panels : list of dict
+        Titles and summaries of its plots.
     """
 
     id: int
-    kind: str
     rule: Rule
     learning_task: str
     preset: str
     state: str
-    n_steps: int
-    n_steps_done: int
     value: float | None
-    rows: list[dict[str, Any]]
     panels: list[dict[str, str]]
     reason: str
     detail: str
@@ -165,10 +160,45 @@ class Simulation(_Answer):
         """Whether there is a result, or will be none."""
         return self.state in _FINAL
 
+
+@dataclass(frozen=True)
+class Validation(_Answer):
+    """Values of a rule in trials that no experiment has.
+
+    Attributes
+    ----------
+    state : str
+        open, finished, cancelled or failed.
+    held_out : dict or None
+        ``trials``, ``fitness`` (with ``value``, ``low`` and ``high``), ``gap`` to training, and
+        ``baselines``: the rules of the literature in the same trials, with ``difference`` to the
+        rule. None before the first trial.
+    """
+
+    id: int
+    rule: Rule
+    learning_task: str
+    n_trials: int
+    state: str
+    detail: str
+    progress: float
+    held_out: dict[str, Any] | None
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        """Return the validation with its rule."""
+        return super().of({**body, "rule": Rule.of(body["rule"])})
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no worker adds trials any more."""
+        return self.state != "open"
+
     @property
     def fitness(self) -> float | None:
-        """Fitness of the rule in held-out trials, None before and without one."""
-        return self.rows[0]["fitness"] if self.rows else None
+        """Fitness in held-out trials; None where the rule fails or nothing is known yet."""
+        known = self.held_out and self.held_out["fitness"]
+        return known["value"] if known else None
 
 
 ExperimentLike: TypeAlias = Experiment | int
@@ -367,38 +397,83 @@ class Client:
         return self._pages("rules/", {"task": learning_task, **filters})
 
     def exports(self, rule: Rule | int) -> dict[str, str]:
-        """Return a rule as texts by name: latex, mathml, numpy, cpp, pynest."""
-        number = rule.id if isinstance(rule, Rule) else rule
-        return {
-            item["name"]: item["text"] for item in self.request("GET", f"rules/{number}/exports/")
-        }
+        """Return a rule as texts by name, such as latex, numpy or nestml."""
+        exports = self.request("GET", f"rules/{_id(rule)}/exports/")
+        return {item["name"]: item["text"] for item in exports}
 
-    def evaluate(
+    def keep(self, learning_task: str, *expressions: str, **note: str) -> Rule:
+        """Put a rule into the catalogue, if you like with ``name`` and ``text``, and return it."""
+        body = {"learning_task": learning_task, "expressions": list(expressions), **note}
+        return Rule.of(self._create("rules/", body))
+
+    def validate(
+        self,
+        rule: Rule | int,
+        learning_task: str,
+        *,
+        preset: str = "demo",
+        n_trials: int | None = None,
+        wait: bool = True,
+        progress: bool = True,
+        poll_s: float = 0.5,
+        timeout_s: float | None = None,
+    ) -> Validation:
+        """Simulate a rule in held-out trials, beside the rules of the literature.
+
+        Trials that are known already are not simulated again.
+
+        Parameters
+        ----------
+        n_trials : int, optional
+            As many as the preset has, unless given.
+        wait : bool
+            False to return at once; :meth:`validation` follows it.
+
+        Raises
+        ------
+        TimeoutError
+            If it is not over in time.
+        """
+        body: dict[str, Any] = {"learning_task": learning_task, "preset": preset}
+        if n_trials is not None:
+            body["n_trials"] = n_trials
+        asked = Validation.of(self._create(f"rules/{_id(rule)}/validations/", body))
+        if asked.is_over or not wait:
+            return asked
+        return self._follow(
+            lambda: self.validation(asked.id),
+            lambda now: (f"held-out trials of {now.rule}", now.progress),
+            progress=progress,
+            poll_s=poll_s,
+            timeout_s=timeout_s,
+        )
+
+    def validation(self, number: int) -> Validation:
+        """Return a validation as it is now."""
+        return Validation.of(self.request("GET", f"validations/{number}/"))
+
+    def simulate(
         self,
         learning_task: str,
         *expressions: str,
         preset: str = "demo",
-        kind: str = "validation",
         wait: bool = True,
         progress: bool = True,
         poll_s: float = 0.5,
         timeout_s: float | None = None,
     ) -> Simulation:
-        """Simulate any rule, and return the result.
+        """Simulate any rule in the first trial of a preset, and return the result.
 
         Parameters
         ----------
         expressions : str
             One for each branch, such as ``"(v - u)*s"``.
-        kind : str
-            validation (held-out trials beside the rules of the literature) or behaviour.
         wait : bool
             False to return at once; :meth:`simulation` follows it.
         """
         body = {
             "learning_task": learning_task,
             "preset": preset,
-            "kind": kind,
             "expressions": list(expressions),
         }
         asked = Simulation.of(self._create("simulations/", body))
@@ -406,7 +481,7 @@ class Client:
             return asked
         return self._follow(
             lambda: self.simulation(asked.id),
-            lambda now: (f"{now.kind} of {now.rule}", now.n_steps_done / now.n_steps),
+            lambda now: (f"{now.rule}, {now.state}", float(now.is_over)),
             progress=progress,
             poll_s=poll_s,
             timeout_s=timeout_s,
@@ -497,8 +572,8 @@ class Client:
                 time.sleep(poll_s)
 
 
-def _id(experiment: ExperimentLike) -> int:
-    return experiment.id if isinstance(experiment, Experiment) else experiment
+def _id(what: ExperimentLike | Rule) -> int:
+    return what if isinstance(what, int) else what.id
 
 
 def _number(fitness: float | None) -> float:

@@ -213,9 +213,11 @@ class _Known(dict):
         super().__init__()
         self._known = known
         noun = path.removeprefix("/api/v1/").partition("/")[0]
-        self._ids = {"rules": cast.rules, "simulations": cast.simulations}.get(
-            noun, cast.experiments
-        )
+        self._ids = {
+            "rules": cast.rules,
+            "simulations": cast.simulations,
+            "validations": cast.validations,
+        }.get(noun, cast.experiments)
 
     def __missing__(self, name: str) -> Any:
         values = {
@@ -239,6 +241,8 @@ def _aim(case: Any, known: int, cast: Any) -> None:
             case.body["expressions"] = [_RULES[known % len(_RULES)]]
         if "preset" in case.body:
             case.body["preset"] = ("demo", "paper")[known % 2]
+        if case.path.endswith("/validations/"):
+            case.body["learning_task"] = "error-driven"
 
 
 def _operations(schema: Any, mode: str) -> Iterator[Any]:

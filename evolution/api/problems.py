@@ -17,6 +17,7 @@ from evolution.errors import (
     KeyReused,
     ProbeRefused,
     StateConflict,
+    ValidationRefused,
 )
 from simulations.learning_tasks import UnknownLearningTask
 
@@ -114,7 +115,7 @@ def _problem_of(error: Exception) -> dict[str, Any] | None:
         return problem(HTTPStatus.NOT_FOUND, text or "There is nothing here.")
     if isinstance(error, PermissionDenied):
         return problem(HTTPStatus.FORBIDDEN, text or "You may not do this.")
-    if isinstance(error, StateConflict | ProbeRefused):
+    if isinstance(error, StateConflict | ProbeRefused | ValidationRefused):
         return problem(HTTPStatus.CONFLICT, text, **_OF_STATE)
     if isinstance(error, UnknownLearningTask):
         return problem(HTTPStatus.CONFLICT, f"{text} It is not installed here (any more).")

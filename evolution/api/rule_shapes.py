@@ -19,7 +19,8 @@ from rest_framework.serializers import (
 
 from evolution.api.parameters import LearningTaskField
 from evolution.api.shapes import RuleTextSerializer, fitness_field, texts_field
-from evolution.enums import ProbeKind, ProbeState
+from evolution.enums import ProbeState
+from evolution.exports import FORMS
 from nest_build.rules import MAX_LENGTH
 
 
@@ -139,7 +140,7 @@ class FrontPointSerializer(Serializer):
 class ExportSerializer(Serializer):
     """A rule as text."""
 
-    name = CharField()
+    name = ChoiceField(choices=[(form.name, form.title) for form in FORMS.values()])
     text = CharField()
 
 
@@ -167,36 +168,21 @@ class SimulateSerializer(Serializer):
         return values
 
 
-class ComparedRuleSerializer(Serializer):
-    """Held-out trials of a rule."""
-
-    name = CharField(help_text="“This rule”, or a rule of the literature.")
-    trials = ListField(child=FloatField())
-    fitness = fitness_field()
-    reason = CharField()
-
-
 class SimulationSerializer(Serializer):
-    """A simulation on demand."""
+    """The behaviour of a rule in one trial."""
 
     id = IntegerField(source="pk")
-    kind = ChoiceField(choices=ProbeKind.choices)
     rule = RuleTextSerializer()
     learning_task = CharField(source="learning_task_name")
     preset = CharField()
     seed = IntegerField()
     task_parameters = DictField(child=JSONField())
     state = ChoiceField(choices=ProbeState.choices)
-    n_steps = IntegerField(help_text="Trials to simulate.")
-    n_steps_done = IntegerField()
-    estimated_s = FloatField()
+    estimated_s = FloatField(help_text="How long it takes, roughly, in s.")
     reason = CharField(help_text="Why there is no result; empty otherwise.")
     detail = CharField()
     value = FloatField(
-        source="result.value", allow_null=True, default=None, help_text="Of a behaviour."
-    )
-    rows = ComparedRuleSerializer(
-        source="result.rows", many=True, default=[], help_text="Of a validation."
+        source="result.value", allow_null=True, default=None, help_text="Of the trial."
     )
     panels = serializers.SerializerMethodField(help_text="Titles and summaries of its plots.")
     created_at = DateTimeField()

@@ -271,7 +271,9 @@ class RuleExports(ApiView):
 
     @extend_schema(
         operation_id="export_rule",
-        summary="Show a rule as LaTeX, MathML, NumPy, C++ and PyNEST",
+        summary="Show a rule as "
+        + ", ".join(form.title for form in FORMS.values())
+        + "; what cannot be said in a form is left out",
         responses=ExportSerializer(many=True),
     )
     def get(self, request: Request, pk: int) -> Response:

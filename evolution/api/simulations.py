@@ -1,4 +1,4 @@
-"""Simulations on demand: any rule in any learning task."""
+"""Simulations on demand: what any rule does in a trial of any learning task."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from evolution.models import Probe
 from evolution.services import notes, probes
 from evolution.services.idempotency import Answer
 from evolution.views.lookup import rule_or_404
-from evolution.views.probes import probe_or_404
+from evolution.views.probes import probe_or_404, visible_probes
 from nest_build.rules import PlasticityRule, RuleSyntaxError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _LOCATION = OpenApiParameter(
     response=[202],
 )
 _EXAMPLE = OpenApiExample(
-    "Held-out trials of a rule",
+    "The error-driven rule",
     {
         "learning_task": "error-driven",
         "preset": "demo",
@@ -60,14 +60,14 @@ class SimulationList(ApiView):
     def get(self, request: Request) -> Response:
         page, _ = read_page(request)
         # A visitor has none: those that nobody owns (any more) are not his.
-        own = Probe.objects.filter(owner__isnull=False, owner=request.user.pk)
+        own = visible_probes(request.user).filter(owner__isnull=False, owner=request.user.pk)
         found = page.of(own.select_related("rule").defer("panels").order_by("-pk"))
         found["results"] = SimulationSerializer(found["results"], many=True).data
         return Response(found)
 
     @extend_schema(
         operation_id="simulate",
-        summary="Ask for a simulation of any rule",
+        summary="Simulate any rule in the first trial of a preset",
         description="The same question asked twice is answered once: then the answer is 200 and "
         "the result is there already.",
         request=SimulateSerializer,

@@ -2,7 +2,16 @@
 
 from django.urls import path
 
-from evolution.api import descriptions, experiments, overview, rules, runs, schema, simulations
+from evolution.api import (
+    descriptions,
+    experiments,
+    overview,
+    rules,
+    runs,
+    schema,
+    simulations,
+    validations,
+)
 
 app_name = "api"
 
@@ -58,6 +67,9 @@ urlpatterns = [
     path(f"{_rule}evaluations/", rules.RuleEvaluations.as_view(), name="evaluations"),
     path(f"{_rule}note/", rules.RuleNote.as_view(), name="note"),
     path(f"{_rule}exports/", rules.RuleExports.as_view(), name="exports"),
+    path(f"{_rule}held-out/", validations.RuleHeldOut.as_view(), name="held-out"),
+    path(f"{_rule}validations/", validations.RuleValidations.as_view(), name="validations"),
+    path("validations/<int:pk>/", validations.ValidationDetail.as_view(), name="validation"),
     path("simulations/", simulations.SimulationList.as_view(), name="simulations"),
     path("simulations/<int:pk>/", simulations.SimulationDetail.as_view(), name="simulation"),
     path(

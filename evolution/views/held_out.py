@@ -56,7 +56,7 @@ def validate_rule(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask for the validation, or the robustness, of a rule."""
     rule = rule_or_404(pk, request.user)
     name, _, preset_name = request.POST.get("in", "").partition("/")
-    task = {task.name: task for task in _tasks_of(rule)}.get(name)
+    task = {task.name: task for task in tasks_of(rule)}.get(name)
     kind = request.POST.get("kind", "")
     n_trials = _number_of_trials(request)
     if task is None or preset_name not in task.presets or kind not in ValidationKind.values:
@@ -226,7 +226,7 @@ def rule_part(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "section": "rules",
         "rule": rule,
-        **validation_context(rule, _tasks_of(rule), training, visible),
+        **validation_context(rule, tasks_of(rule), training, visible),
     }
     return render(request, "evolution/_validation.html", context)
 
@@ -324,9 +324,17 @@ def _validation_or_404(pk: int, user: Person) -> Validation:
         raise Http404(f"There is no validation {pk}.") from None
 
 
-def _tasks_of(rule: Rule) -> list[LearningTask]:
+def tasks_of(rule: Rule) -> list[LearningTask]:
+    """Return the learning tasks that a rule fits."""
     tasks = [get_learning_task(name) for name in learning_task_names()]
     return [task for task in tasks if signature_text(task.signature) == rule.signature]
+
+
+def held_out_of(rule: Rule, user: Person) -> list[HeldOut]:
+    """Return what somebody may know of a rule in held-out trials."""
+    visible = access.visible_experiments(user)
+    training = catalogue.evaluations_of(rule, visible)
+    return validated.of_rule(rule, tasks_of(rule), training, visible)
 
 
 # --- figures ------------------------------------------------------------------------------------
@@ -338,9 +346,7 @@ def _tasks_of(rule: Rule) -> list[LearningTask]:
 def trials(request: HttpRequest, pk: int, context_id: int) -> HttpResponse:
     """Return the plot of a rule's held-out trials for BokehJS."""
     rule = rule_or_404(pk, request.user)
-    visible = access.visible_experiments(request.user)
-    training = catalogue.evaluations_of(rule, visible)
-    known = validated.of_rule(rule, _tasks_of(rule), training, visible)
+    known = held_out_of(rule, request.user)
     found = {item.own.context.pk: item for item in known}.get(context_id)
     if found is None:
         raise Http404("There are no such trials.")

@@ -60,7 +60,7 @@ def panel(request: HttpRequest, pk: int, index: int) -> HttpResponse:
     """Return one plot of a simulation for BokehJS."""
     # Panels are large: the database takes out the one.
     found = (
-        _visible_probes(request.user)
+        visible_probes(request.user)
         .filter(pk=pk)
         .values_list(f"panels__{index}", flat=True)
         .first()
@@ -90,10 +90,11 @@ def _figure(panel: dict[str, Any]) -> HttpResponse:
 def probe_or_404(pk: int, user: Person) -> Probe:
     """Return a simulation with its rule, or answer that there is none that may be seen."""
     try:
-        return _visible_probes(user).select_related("rule").defer("panels").get(pk=pk)
+        return visible_probes(user).select_related("rule").defer("panels").get(pk=pk)
     except (Probe.DoesNotExist, OverflowError):
         raise Http404(f"There is no simulation {pk}.") from None
 
 
-def _visible_probes(user: Person) -> ProbeQuerySet:
+def visible_probes(user: Person) -> ProbeQuerySet:
+    """Return the simulations of single rules that somebody may see."""
     return Probe.objects.filter(rule__in=access.visible_rules(user), kind=ProbeKind.BEHAVIOUR)

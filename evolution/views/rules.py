@@ -23,7 +23,7 @@ from evolution.services.validations import MAX_TRIALS
 from evolution.validated import ValidatedRules
 from evolution.views import tables
 from evolution.views.guards import open_to_the_public
-from evolution.views.held_out import validation_context
+from evolution.views.held_out import tasks_of, validation_context
 from evolution.views.lookup import rule_or_404
 from evolution.views.microscope import microscope
 from evolution.views.presentation import (
@@ -163,7 +163,7 @@ def page(request: HttpRequest, pk: int) -> HttpResponse:
     found_in, is_more = discoveries.first_in_runs(
         rule, offset=(number - 1) * N_DISCOVERIES, limit=N_DISCOVERIES, visible=visible
     )
-    learning_tasks = _tasks_of(rule)
+    learning_tasks = tasks_of(rule)
     known = _known_rules(rule, learning_tasks)
     evaluations, beside = catalogue.evaluations_beside(
         rule, [item["key"] for item in known], N_CONTEXTS, visible
@@ -380,11 +380,6 @@ def _exports(rule: Rule) -> list[dict[str, Any]]:
             reason = str(error)
         exports.append({"form": form, "text": text, "reason": reason})
     return exports
-
-
-def _tasks_of(rule: Rule) -> list[LearningTask]:
-    tasks = [get_learning_task(name) for name in learning_task_names()]
-    return [task for task in tasks if signature_text(task.signature) == rule.signature]
 
 
 def _known_rules(rule: Rule, learning_tasks: Iterable[LearningTask]) -> list[dict[str, Any]]:

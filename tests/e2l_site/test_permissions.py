@@ -233,9 +233,10 @@ TABLE: dict[str, tuple[tuple, tuple]] = {
         f"api:{name}": (API_RULE, NO_SUCH_METHOD)
         for name in (
             "rule", "forms", "family", "occurrences", "evaluations", "exports", "simulation",
-            "panel",
+            "panel", "held-out", "validation",
         )
     },
+    "api:validations": (NO_SUCH_METHOD, (*API_CHANGE, 422, 422)),
     "api:note": (NO_SUCH_METHOD, NO_SUCH_METHOD),
 }  # fmt: skip
 
@@ -337,7 +338,7 @@ class World:
             pk = self.rule.pk
         elif route in {"evolution:probe", "evolution:probe-panel", "api:simulation", "api:panel"}:
             pk = self.probe.pk
-        elif route == "evolution:cancel-validation":
+        elif route in {"evolution:cancel-validation", "api:validation"}:
             pk = self.validation.pk
         elif route in {
             "evolution:account-role",
@@ -359,7 +360,10 @@ class World:
         return {name: known[name] for name in names}
 
 
-_OF_RULES = ("rule", "forms", "family", "occurrences", "evaluations", "exports", "note")
+_OF_RULES = (
+    "rule", "forms", "family", "occurrences", "evaluations", "exports", "note", "held-out",
+    "validations",
+)  # fmt: skip
 _PANEL = {
     "kind": "lines", "title": "t", "summary": "s", "x_label": "x", "y_label": "y",
     "series": [{"name": "a", "x": [0.0, 1.0], "y": [0.0, 1.0]}],

@@ -7,9 +7,9 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from evolution.enums import ExperimentState, ProbeKind, ProbeState, Role, Scope, Visibility
-from evolution.models import Experiment, Individual, Probe, Rule
-from evolution.services import accounts, probes, sharing, tokens
+from evolution.enums import ExperimentState, ProbeState, Role, Scope, Visibility
+from evolution.models import Evaluation, Experiment, Individual, Probe, Rule, Validation
+from evolution.services import accounts, probes, sharing, tokens, validations
 from simulations.learning_tasks import get_learning_task
 from tests.evolution import histories
 
@@ -83,6 +83,11 @@ class Cast:
         return list(Rule.objects.order_by("pk").values_list("pk", flat=True)[:20])
 
     @cached_property
+    def validations(self) -> list[int]:
+        """Numbers of validations."""
+        return list(Validation.objects.order_by("pk").values_list("pk", flat=True)[:20])
+
+    @cached_property
     def simulations(self) -> list[int]:
         """Numbers of simulations."""
         return list(Probe.objects.order_by("pk").values_list("pk", flat=True)[:20])
@@ -106,21 +111,23 @@ def make_cast(n_each: int = 1) -> Cast:
     task = get_learning_task("error-driven")
     rule = Rule.objects.order_by("pk").first()
     assert rule is not None
-    for kind in ProbeKind:
-        probe = probes.request_probe(rule, task, preset="demo", kind=kind, owner=member)
-        if kind == ProbeKind.VALIDATION:
-            rows = [{"name": "This rule", "trials": [-1.5, -2.0], "fitness": -1.75, "reason": ""}]
-            Probe.objects.filter(pk=probe.pk).update(
-                state=ProbeState.FINISHED, result={"rows": rows}, n_steps_done=5
-            )
-        else:
-            panel = {"title": "Weights", "summary": "They grow.", "series": [{"x": [1], "y": [2]}]}
-            Probe.objects.filter(pk=probe.pk).update(
-                state=ProbeState.FINISHED,
-                result={"value": -1.0, "panels": [{"title": "Weights", "summary": "They grow."}]},
-                panels=[panel],
-                n_steps_done=1,
-            )
+    probe = probes.request_probe(rule, task, preset="demo", owner=member)
+    in_words = {"title": "Weights", "summary": "They grow."}
+    Probe.objects.filter(pk=probe.pk).update(
+        state=ProbeState.FINISHED,
+        result={"value": -1.0, "panels": [in_words]},
+        panels=[{**in_words, "series": [{"x": [1], "y": [2]}]}],
+        n_steps_done=1,
+    )
+    preset = task.presets["demo"]
+    validations.request_validation(
+        [rule], task, preset=preset, parameters=preset.task_parameters, n_trials=3, owner=member
+    )
+    for place, evaluation in enumerate(Evaluation.objects.filter(demands__isnull=False)):
+        # Of the others one fails, and one is not known yet.
+        evaluation.trials = [[-1.5, -2.0], [], [-3.0]][place % 3]
+        evaluation.n_trials_done = len(evaluation.trials)
+        evaluation.save()
     return Cast(
         member, other, account("vera", Role.VIEWER), account("olga", Role.OPERATOR), own, hidden
     )

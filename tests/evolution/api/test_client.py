@@ -8,6 +8,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from django.db import connection
 
@@ -18,6 +19,7 @@ from evolution.models import Experiment, Probe
 from tests.evolution.api.cast import account, experiment_of, token_of
 from tests.evolution.conftest import work_until_idle
 from tests.evolution.histories import TYPICAL
+from tests.evolution.regression_task import NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,22 +83,42 @@ def test_histories_longer_than_a_page_are_complete(lab, mia, monkeypatch):
 
 
 def test_a_simulation_is_awaited(lab):
-    asked = lab.evaluate("error-driven", "(v - u)*s", wait=False)
+    asked = lab.simulate("error-driven", "(v - u)*s", wait=False)
     assert not asked.is_over
 
     def answer() -> None:
-        rows = [{"name": "This rule", "trials": [-1.0, -3.0], "fitness": -2.0, "reason": ""}]
-        Probe.objects.update(state="finished", n_steps_done=5, result={"rows": rows})
+        Probe.objects.update(state="finished", result={"value": -2.0, "panels": []})
         connection.close()
 
     timer = threading.Timer(0.3, answer)
     timer.start()
-    done = lab.evaluate("error-driven", "(v - u)*s", progress=False, poll_s=0.05, timeout_s=60)
+    done = lab.simulate("error-driven", "(v - u)*s", progress=False, poll_s=0.05, timeout_s=60)
     timer.join()
-    assert (done.id, done.fitness, str(done.rule)) == (asked.id, -2.0, "(v - u)*s")
+    assert (done.id, done.value, str(done.rule)) == (asked.id, -2.0, "(v - u)*s")
     assert "def plasticity_rule(v, u, s)" in lab.exports(done.rule)["numpy"]
     (found,) = lab.rules("error-driven", q="v*s - u*s")
     assert found["rule"]["id"] == done.rule.id
+
+
+def test_a_validation_is_awaited(lab):
+    rule = lab.keep(NAME, "v*s")
+    asked = lab.validate(rule, NAME, n_trials=4, wait=False)
+    assert (asked.state, asked.progress, asked.fitness) == ("open", 0.0, None)
+    with pytest.raises(TimeoutError, match="held-out trials of v"):
+        lab.validate(rule, NAME, n_trials=4, progress=False, poll_s=0.01, timeout_s=0.05)
+    result: list[client.Validation] = []
+
+    def follow() -> None:
+        result.append(lab.validate(rule.id, NAME, n_trials=4, progress=False, timeout_s=60))
+
+    waiting = threading.Thread(target=follow)
+    waiting.start()
+    work_until_idle()
+    waiting.join(60)
+    (over,) = result
+    assert (over.id, over.state, over.progress) == (asked.id, "finished", 1.0)
+    assert over.fitness == pytest.approx(np.mean(over.held_out["trials"]))
+    assert [known["name"] for known in over.held_out["baselines"]] == ["product"]
 
 
 def test_control_says_what_is_not_possible(lab, mia):

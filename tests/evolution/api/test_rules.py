@@ -82,7 +82,7 @@ def test_what_is_no_rule_is_refused_with_its_place(member, texts):
 
 
 def test_a_simulation_is_asked_for_followed_and_answered_once(member, other):
-    body = {**RULE, "preset": "demo", "kind": "behaviour"}
+    body = {**RULE, "preset": "demo"}
     asked = member("POST", "simulations/", body)
     assert asked.status_code == 202
     assert asked.json()["state"] == "waiting"
