@@ -107,14 +107,17 @@ def read_oidc() -> dict[str, str] | None:
 
     ``E2L_OIDC_ISSUER`` is the address below which ``.well-known/openid-configuration`` is found.
     """
-    names = ("E2L_OIDC_ISSUER", "E2L_OIDC_CLIENT_ID", "E2L_OIDC_CLIENT_SECRET")
-    found = {name: os.environ.get(name, "").strip() for name in names}
-    if not any(found.values()):
+    names = {
+        "issuer": "E2L_OIDC_ISSUER",
+        "client_id": "E2L_OIDC_CLIENT_ID",
+        "client_secret": "E2L_OIDC_CLIENT_SECRET",
+    }
+    values = {key: os.environ.get(name, "").strip() for key, name in names.items()}
+    if not any(values.values()):
         return None
-    missing = [name for name, value in found.items() if not value]
+    missing = [name for key, name in names.items() if not values[key]]
     if missing:
         raise ImproperlyConfigured(f"Sign-in by OpenID Connect also needs {', '.join(missing)}.")
-    values = {name.removeprefix("E2L_OIDC_").lower(): value for name, value in found.items()}
     parts = urlsplit(values["issuer"])
     is_local = parts.hostname in {"localhost", "127.0.0.1", "::1"}
     if parts.scheme != "https" and not (parts.scheme == "http" and is_local):

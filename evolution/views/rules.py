@@ -83,7 +83,11 @@ def rule_list(request: HttpRequest) -> HttpResponse:
             return tables.answer(
                 request,
                 learning_task.name,
-                {"rules": lambda: Table(columns, _all_classes(wanted, learning_task, visible))},
+                {
+                    "rules": lambda: Table(
+                        columns, _all_classes(wanted, learning_task, context, visible)
+                    )
+                },
             )
         classes, is_more = catalogue.rule_classes(
             wanted, offset=(number - 1) * PER_PAGE, limit=PER_PAGE, visible=visible
@@ -354,14 +358,17 @@ def _list_columns(learning_task: LearningTask) -> list[Column]:
 
 
 def _all_classes(
-    criteria: catalogue.Criteria, learning_task: LearningTask, visible: ExperimentQuerySet
+    criteria: catalogue.Criteria,
+    learning_task: LearningTask,
+    context: Context | None,
+    visible: ExperimentQuerySet,
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of all pages."""
     for offset in range(0, MAX_PAGE * PER_PAGE, _ROWS_AT_ONCE):
         classes, is_more = catalogue.rule_classes(
             criteria, offset=offset, limit=_ROWS_AT_ONCE, visible=visible
         )
-        yield from _rows(classes, learning_task)
+        yield from _rows(classes, learning_task, context, visible)
         if not is_more:
             return
 

@@ -56,7 +56,8 @@ def test_a_rule_is_validated_beside_the_rules_of_the_literature(
     section.get_by_label("Trials", exact=True).fill("4")
     section.get_by_role("button", name="Validate").click()
     # Without a reload: the part renews itself when a worker has done it.
-    row = section.get_by_role("row", name="Urbanczik-Senn")
+    # Of the literature's rules; what the authors published is another row.
+    row = section.get_by_role("row", name="Urbanczik-Senn 4")
     expect(row).to_contain_text("4", timeout=60_000)
     plot = section.locator("[data-figure-url]").first
     plot.scroll_into_view_if_needed()

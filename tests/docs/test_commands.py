@@ -98,8 +98,15 @@ def test_cheap_commands_run(tmp_path):
     assert len(calls) > 10
     done = subprocess.run(
         [sys.executable, "-c", RUNNER, json.dumps(calls)],
-        cwd=ROOT,
-        env={**os.environ, "E2L_DATA_DIR": str(tmp_path), "DATABASE_URL": "", "REDIS_URL": ""},
+        # Commands write files where they are called.
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "E2L_DATA_DIR": str(tmp_path),
+            "DATABASE_URL": "",
+            "REDIS_URL": "",
+        },
         capture_output=True,
         text=True,
         check=False,

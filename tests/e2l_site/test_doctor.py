@@ -129,7 +129,7 @@ def test_modules_of_other_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     from nest_build import builder
 
     (tmp_path / "changed.cpp").write_text("int x;")
-    monkeypatch.setattr(builder, "_SOURCES", tmp_path)
+    monkeypatch.setattr(builder, "SOURCES", tmp_path)
     assert found(machine.check_modules) == {"NEST modules": "failure"}
 
 

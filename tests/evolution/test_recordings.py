@@ -40,10 +40,10 @@ def simulated_again(seed: int) -> TrialResult:
     return shown
 
 
-def probe_of(kind: str, name: str = "error-driven") -> Probe:
+def probe_of(name: str = "error-driven") -> Probe:
     task = get_learning_task(name)
     rule = notes.add_to_catalogue(PlasticityRule.parse(task.signature, [RULE]).canonical())
-    probe = probes.request_probe(rule, task, preset="demo", kind=kind, owner=None)
+    probe = probes.request_probe(rule, task, preset="demo", owner=None)
     assert probes.run_probe(probe.pk, worker="test")
     probe.refresh_from_db()
     return probe
@@ -55,7 +55,7 @@ def test_the_raw_recording_can_be_taken_away(
     from pynwb import NWBHDF5IO, validate
 
     client.force_login(django_user_model.objects.create_user("ann"))
-    probe = probe_of(ProbeKind.BEHAVIOUR)
+    probe = probe_of()
     expected = simulated_again(probe.seed)
     assert probe.result["value"] == expected.value
     kept = unpack(bytes(Recording.objects.get(probe=probe).content))

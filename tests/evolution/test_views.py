@@ -185,7 +185,7 @@ def test_the_form_offers_presets_units_help_bounds_and_an_estimate(ann):
     html = ann.get(NEW_DEMO).content.decode()
     assert 'href="?task=error-driven&amp;preset=paper"' in html
     assert '<span class="field__unit">Hz</span>' in html
-    assert "Probability that a gene mutates." in html
+    assert "Share of the genes that mutate." in html
     assert re.search(r'name="evolution-n_parents"[^>]* min="1"', html)
     assert re.search(r"about \d+ (s|min)", html)
 
