@@ -17,6 +17,7 @@ RUN_ELSEWHERE = {
     "docs/how_to/learn_from_reward_in_pynest.md": "tests/nest_build/test_usrl_trials.py",
     "docs/how_to/ten_lines_for_each_module.md": "tests/nest_build/test_modules.py",
     "docs/how_to/use_stdp_rules_in_pynest.md": "tests/nest_build/test_stdp_synapses.py",
+    "docs/how_to/use_the_api.md": "tests/evolution/api/test_client.py",
     "docs/how_to/use_the_synapses_in_pynest.md": "tests/nest_build/test_plain_pynest.py",
 }
 BLOCKS = {
