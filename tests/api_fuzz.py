@@ -74,7 +74,8 @@ def fuzz(cast: Any, n_requests: int, *, seed: int) -> Findings:
     schema.app = get_wsgi_application()
     headers = {"viewer": bearer(cast.viewer), "member": bearer(cast.member)}
     # Making the application sets up logging: refusals are what is wanted here.
-    logging.getLogger("django.request").setLevel(logging.ERROR)
+    for name in ("django.request", "e2l_site.logs"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     findings = Findings()
     for place, (role, share) in enumerate(ROLES.items()):
         n_of_role = math.ceil(share * n_requests)

@@ -16,7 +16,9 @@ RUN_ELSEWHERE = {
     "docs/how_to/export_a_rule.md": "tests/evolution/exports/test_nestml.py",
     "docs/how_to/learn_from_reward_in_pynest.md": "tests/nest_build/test_usrl_trials.py",
     "docs/how_to/ten_lines_for_each_module.md": "tests/nest_build/test_modules.py",
+    "docs/how_to/take_data_away.md": "tests/evolution/test_recordings.py",
     "docs/how_to/use_stdp_rules_in_pynest.md": "tests/nest_build/test_stdp_synapses.py",
+    "docs/how_to/use_the_api.md": "tests/evolution/api/test_client.py",
     "docs/how_to/use_the_synapses_in_pynest.md": "tests/nest_build/test_plain_pynest.py",
 }
 BLOCKS = {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 import zipfile
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +14,12 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 
-from evolution.enums import ProbeKind
 from evolution.models import Probe, Recording
 from evolution.services import notes, probes
 from nest_build.rules import PlasticityRule
 from simulations.learning_tasks import get_learning_task
 from simulations.recordings import unpack
-from tests.evolution.regression_task import NAME
+from tests.docs.pages import PAGES, code_blocks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,21 +85,20 @@ def test_the_raw_recording_can_be_taken_away(
 
 def test_where_nothing_was_recorded_nothing_is_offered(client: Client, django_user_model) -> None:
     client.force_login(django_user_model.objects.create_user("ann"))
-    probe = probe_of(ProbeKind.VALIDATION, NAME)
+    probe = probe_of()
+    Recording.objects.all().delete()
+    Probe.objects.update(result={**probe.result, "has_recording": False})
     for kind in ("nwb", "zip", "exe"):
         address = reverse("evolution:probe-recording", args=[probe.pk, kind])
         assert client.get(address).status_code == 404
     page = client.get(reverse("evolution:probe", args=[probe.pk])).content.decode()
     assert "full resolution" not in page
-    address = f"{reverse('evolution:probe', args=[probe.pk])}?format=json"
-    rows = json.loads(client.get(address).getvalue())["rows"]
-    assert [row["trials"] for row in rows] == [row["trials"] for row in probe.result["rows"]]
 
 
 def test_the_command_writes_the_same(tmp_path: Path) -> None:
     from pynwb import NWBHDF5IO
 
-    paths = [tmp_path / name for name in ("x.nwb", "x.zip")]
+    paths = [tmp_path / name for name in ("trial.nwb", "x.zip")]
     call_command(
         *("evaluate", "error-driven", RULE, "--trials", "1", "--seed", "77", "--json"),
         *("--nwb", str(paths[0]), "--csv", str(paths[1])),
@@ -108,6 +108,12 @@ def test_the_command_writes_the_same(tmp_path: Path) -> None:
         weights = opened.read().acquisition["weights"].data[:]
     np.testing.assert_array_equal(weights, simulated_again(77).traces.arrays["weights_pa"])
     assert zipfile.is_zipfile(paths[1])
+    # What docs/how_to/take_data_away.md reads of it.
+    (block,) = code_blocks(PAGES["docs/how_to/take_data_away.md"], "python")
+    read = subprocess.run(
+        [sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "spike_times" in read.stdout
     with pytest.raises(CommandError, match="There is no folder") as caught:
         call_command("evaluate", "error-driven", RULE, "--nwb", str(tmp_path / "a" / "x.nwb"))
     assert caught.value.returncode == 2

@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,8 @@ from e2l_site.locations import PROJECT_ROOT
 from evolution import client
 from evolution.enums import ExperimentState
 from evolution.models import Experiment, Probe
+from evolution.services import probes
+from tests.docs.pages import PAGES, code_blocks
 from tests.evolution.api.cast import account, experiment_of, token_of
 from tests.evolution.conftest import work_until_idle
 from tests.evolution.histories import TYPICAL
@@ -119,6 +122,24 @@ def test_a_validation_is_awaited(lab):
     assert (over.id, over.state, over.progress) == (asked.id, "finished", 1.0)
     assert over.fitness == pytest.approx(np.mean(over.held_out["trials"]))
     assert [known["name"] for known in over.held_out["baselines"]] == ["product"]
+
+
+def test_the_example_of_the_page_runs(live_server, mia, capsys):
+    """The one of use_the_api.md, with a learning task that takes no time."""
+    (block,) = code_blocks(PAGES["docs/how_to/use_the_api.md"], "python")
+    block = block.replace("http://127.0.0.1:8000", live_server.url).replace("error-driven", NAME)
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(exec, block, {"token": token_of(mia)})
+        while not wait([done], timeout=0.05).done:
+            work_until_idle()
+            for probe in Probe.objects.open():
+                probes.run_probe(probe.pk, worker="test")
+        done.result()
+    printed = capsys.readouterr().out
+    assert "def plasticity_rule(v, u, s)" in printed
+    # The rule is the one of the literature, which is right in every trial.
+    assert "product {'value': 0.0, 'low': 0.0, 'high': 0.0" in printed
+    assert Experiment.objects.get().state == ExperimentState.FINISHED
 
 
 def test_control_says_what_is_not_possible(lab, mia):
