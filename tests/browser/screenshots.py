@@ -1,4 +1,4 @@
-"""The pictures of the tutorial: ``python -m tests.browser.screenshots`` takes them anew.
+"""The pictures of the tutorial and of a comparison: ``python -m tests.browser.screenshots``.
 
 A site of its own is started, and what the tutorial says is done in a real browser.
 """
@@ -52,6 +52,7 @@ def main() -> int:
             )
             page = browser.new_page(viewport={"width": 1200, "height": 760}, color_scheme="light")
             _follow_the_tutorial(page, site)
+            _compare(page, site)
         finally:
             site.kill_all()
     return 0
@@ -80,6 +81,23 @@ def _follow_the_tutorial(page: Page, site: Site) -> None:
     rule.click()
     page.wait_for_load_state("networkidle")
     _take(page, "tutorial_rule.png")
+
+
+def _compare(page: Page, site: Site) -> None:
+    numbers = []
+    for name, rate in (("Few mutations", "0.05"), ("Many mutations", "0.3")):
+        written = site.manage(
+            "evolve", "error-driven", "--runs", "8", "--generations", "150", "--seed", "1",
+            "--name", name, "--set", f"mutation_rate={rate}", "--wait",
+        )  # fmt: skip
+        numbers.append(re.search(r"experiment (\d+)", written)[1])
+    page.set_viewport_size({"width": 1200, "height": 1500})
+    page.goto(f"{site.url}/compare/?experiment={numbers[0]}&experiment={numbers[1]}")
+    for plot in page.locator("[data-figure-url]").all():
+        plot.scroll_into_view_if_needed()
+        expect(plot).to_have_attribute("data-ready", re.compile(""))
+    page.evaluate("scrollTo(0, 0)")
+    _take(page, "compare.png")
 
 
 def _take(page: Page, name: str) -> None:
