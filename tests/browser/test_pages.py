@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,8 @@ def pages(site: Site) -> dict[str, str]:
             "--inline", "--name", name,
         )  # fmt: skip
         numbers.append(re.search(r"experiment (\d+)", written)[1])
+    written = site.manage("experiment", "reproduce", numbers[0], "--inline", "--json")
+    reproduction = json.loads(written)["experiment"]
     run = f"/experiments/{numbers[0]}/runs/1/"
     rule = site.python("-c", SIMULATE_CHAMPION.format(numbers[0])).split()[-1]
     return {
@@ -75,7 +78,14 @@ def pages(site: Site) -> dict[str, str]:
         "extend": f"/experiments/{numbers[0]}/extend/",
         "labels": f"/experiments/{numbers[0]}/labels/",
         "delete": f"/experiments/{numbers[0]}/delete/",
+        "account": "/account/",
         "tokens": "/account/tokens/",
+        "sharing": f"/experiments/{numbers[0]}/sharing/",
+        "import": "/experiments/import/",
+        "difference": f"/experiments/{reproduction}/difference/",
+        "people": "/people/",
+        "activity": "/activity/",
+        "operation": "/operation/",
         "error": "/experiments/999999999/",
     }
 
