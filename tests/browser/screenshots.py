@@ -95,7 +95,7 @@ def _compare(page: Page, site: Site) -> None:
     page.goto(f"{site.url}/compare/?experiment={numbers[0]}&experiment={numbers[1]}")
     for plot in page.locator("[data-figure-url]").all():
         plot.scroll_into_view_if_needed()
-        expect(plot).to_have_attribute("data-ready", re.compile(""))
+        expect(plot.locator("canvas").first).to_be_attached()
     page.evaluate("scrollTo(0, 0)")
     _take(page, "compare.png")
 
