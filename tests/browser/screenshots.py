@@ -91,7 +91,7 @@ def _compare(page: Page, site: Site) -> None:
             "--name", name, "--set", f"mutation_rate={rate}", "--wait",
         )  # fmt: skip
         numbers.append(re.search(r"experiment (\d+)", written)[1])
-    page.set_viewport_size({"width": 1200, "height": 1500})
+    page.set_viewport_size({"width": 1200, "height": 2650})
     page.goto(f"{site.url}/compare/?experiment={numbers[0]}&experiment={numbers[1]}")
     for plot in page.locator("[data-figure-url]").all():
         plot.scroll_into_view_if_needed()
