@@ -568,9 +568,7 @@ def test_jumps_of_the_clock(site: FaultySite) -> None:
         for jump in ("+1h", "-1h", "+0"):
             trouble.wait_for_generations(5)
             trouble.remember()
-            # Processes look at the clock once a second: first it is wrong for one worker, which
-            # takes what the other has in hand, and then for the other.
-            trouble.n_faults += 2
+            trouble.n_faults += 1
             clock.write_text(jump)
             trouble.recovers()
         trouble.ends_as_if_undisturbed()
