@@ -564,7 +564,7 @@ def test_jumps_of_the_clock(site: FaultySite) -> None:
     site.sweeper_process = site.start_sweeper(**fake)
     try:
         site.wait_for_workers()
-        trouble = Trouble(site, 34, delay_ms=40)
+        trouble = Trouble(site, 35, delay_ms=40)
         for jump in ("+1h", "-1h", "+0"):
             trouble.wait_for_generations(5)
             trouble.remember()
