@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
@@ -11,7 +11,7 @@ from tests.broker import private_broker
 from tests.browser.site import CHROMIUM_ARGUMENTS, Site
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from pathlib import Path
 
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -23,6 +23,9 @@ PASSWORD = "a long enough one"
 
 # htmx writes these where somebody leaves a page while a part of it is being renewed.
 GOODBYES = ("htmx:afterRequest, ", "htmx:sendAbort, ")
+
+# What a failed test shows of each log, in characters.
+LOG_LENGTH = 3000
 
 # Until something is wrong, not until it is slow: the workers leave the browser little of a machine.
 expect.set_options(timeout=20_000)
@@ -43,6 +46,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             yield site
         finally:
             site.kill_all()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, Any]:
+    """Add what the site's processes have written last to the report of a failure."""
+    report = yield
+    site = getattr(item, "funcargs", {}).get("site")
+    if report.failed and site is not None:
+        for name in site.processes:
+            report.sections.append((f"Log of {name}", site.log(name)[-LOG_LENGTH:]))
+    return report
 
 
 @pytest.fixture(scope="package")

@@ -128,11 +128,12 @@ class Site:
         return self.url + self.python("-c", FIRST_LINK).strip()
 
     def start_workers(self, n_workers: int) -> None:
-        """Start prefork workers; tasks wait for them."""
+        """Start prefork workers, for which tasks wait, and what wakes them where a message is lost."""
         self.start(
             "worker", "celery", "-A", "e2l_site", "worker", "--pool", "prefork", "-c",
             str(n_workers), "--without-gossip", "--without-mingle", "--without-heartbeat",
         )  # fmt: skip
+        self.start("sweeper", "django", "sweeper")
 
     def kill(self, name: str) -> None:
         """Kill a process and its children."""
