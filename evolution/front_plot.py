@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
+from evolution.figure_template import X_RANGE, Y_RANGE, FigureTemplate
 from evolution.plots import drawn_value, new_figure
 
 if TYPE_CHECKING:
@@ -28,7 +31,7 @@ def front_figure(
     y_label: str,
     scale: Scale,
     address: str,
-) -> figure:
+) -> str:
     """Draw complexity against fitness; a click on a point opens the page of its rule.
 
     Parameters
@@ -41,39 +44,57 @@ def front_figure(
         The error (minus the fitness) on a logarithmic axis, least error at the top, or the fitness.
     address : str
         Address of a rule's page, with ``@rule`` for its id.
-    """
-    from bokeh.models import ColumnDataSource, HoverTool, OpenURL, TapTool
 
+    Returns
+    -------
+    str
+        JSON for BokehJS.
+    """
     is_log = scale == "log"
     drawn = [
         (point, value)
         for point in points
         if math.isfinite(value := drawn_value(point.fitness, is_log=is_log))
     ]
-    plot = front_plane(
-        [point.complexity for point, _ in drawn],
-        [value for _, value in drawn],
-        y_label=y_label,
-        scale=scale,
+    limits = front_limits(
+        [point.complexity for point, _ in drawn], [value for _, value in drawn], scale=scale
     )
-    hovered = []
-    for layer, name in reversed(list(enumerate(LAYERS))):
+    layers = tuple(sorted({point.layer for point, _ in drawn}, reverse=True))
+    values: dict[str, dict[str, Any]] = {
+        X_RANGE: dict(zip(("start", "end"), limits.x, strict=True)),
+        Y_RANGE: dict(zip(("start", "end"), limits.y, strict=True)),
+    }
+    for layer in layers:
         own = sorted(
             ((point, value) for point, value in drawn if point.layer == layer),
             key=lambda item: (item[0].complexity, item[0].fitness),
         )
-        if not own:
-            continue
-        source = ColumnDataSource(
-            {
+        values[f"front-{layer}"] = {
+            "data": {
                 "complexity": [point.complexity for point, _ in own],
                 "value": [value for _, value in own],
                 "fitness": [point.fitness for point, _ in own],
                 "rule": [point.rule_id for point, _ in own],
                 "text": [texts.get(point.rule_id, "") for point, _ in own],
-            },
-            name=f"front-{layer}",
-        )
+            }
+        }
+    template = _front_template(layers, limits.interval, y_label, scale, address)
+    return template.filled(values)
+
+
+@lru_cache(maxsize=64)
+def _front_template(
+    layers: tuple[int, ...], interval: int, y_label: str, scale: Scale, address: str
+) -> FigureTemplate:
+    """Return the figure for these fronts, the last one first."""
+    from bokeh.models import ColumnDataSource, HoverTool, OpenURL, TapTool
+
+    plot = front_plane(FrontLimits((0.0, 1.0), (0.0, 1.0), interval), y_label=y_label, scale=scale)
+    hovered = []
+    for layer in layers:
+        name = LAYERS[layer]
+        columns = ("complexity", "value", "fitness", "rule", "text")
+        source = ColumnDataSource({column: [] for column in columns}, name=f"front-{layer}")
         common = {"source": source, "x": "complexity", "y": "value", "name": name, "tags": [layer]}
         plot.step(
             **common,
@@ -116,25 +137,43 @@ def front_figure(
         plot.legend.label_text_font_size = "12px"
         plot.legend.padding = 6
         plot.legend.spacing = 12
-    return plot
+    return FigureTemplate(plot)
 
 
-def front_plane(
-    complexities: Sequence[int], values: Sequence[float], *, y_label: str, scale: Scale
-) -> figure:
-    """Return an empty plane of complexity and fitness with room for these points."""
-    from bokeh.models import SingleIntervalTicker
+@dataclass(frozen=True)
+class FrontLimits:
+    """What a plane of complexity and fitness shows: both ranges, and the interval of its ticks."""
 
+    x: tuple[float, float]
+    y: tuple[float, float]
+    interval: int
+
+
+def front_limits(
+    complexities: Sequence[int], values: Sequence[float], *, scale: Scale
+) -> FrontLimits:
+    """Return limits with room for these points."""
     low, high = _range(values, is_log=scale == "log")
     largest = max(complexities, default=10)
+    return FrontLimits(
+        x=(0, largest + 1.5),
+        # Better is higher: an error falls upwards.
+        y=(high, low) if scale == "log" else (low, high),
+        interval=1 if largest <= 10 else 2 if largest <= 30 else 5,
+    )
+
+
+def front_plane(limits: FrontLimits, *, y_label: str, scale: Scale) -> figure:
+    """Return an empty plane of complexity and fitness."""
+    from bokeh.models import SingleIntervalTicker
+
     plot = new_figure(
         "front",
         min_height=280,
         x_label="complexity (operators and leaves)",
         y_label=y_label,
-        x_range=(0, largest + 1.5),
-        # Better is higher: an error falls upwards.
-        y_range=(high, low) if scale == "log" else (low, high),
+        x_range=limits.x,
+        y_range=limits.y,
         scale=scale,
         columns={
             "complexity": "complexity (operators and leaves)",
@@ -142,9 +181,7 @@ def front_plane(
             "text": "rule",
         },
     )
-    plot.xaxis.ticker = SingleIntervalTicker(
-        interval=1 if largest <= 10 else 2 if largest <= 30 else 5, num_minor_ticks=0
-    )
+    plot.xaxis.ticker = SingleIntervalTicker(interval=limits.interval, num_minor_ticks=0)
     return plot
 
 

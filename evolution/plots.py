@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from evolution.figure_template import X_RANGE, Y_RANGE, FigureTemplate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +26,11 @@ N_RUN_COLORS = 8
 MAX_IMPROVEMENTS = 1200
 #: Columns of the curves' corners. The client adds the label of the run.
 CURVE_COLUMNS = ("run", "generation", "value", "fitness", "rule", "size")
+#: Columns of the corners of median and quartiles: what is drawn, and the fitness there.
+BAND_COLUMNS = ("generation", "low", "median", "high", "q1", "q2", "q3")
 MARK_SIZE = 6
+#: Of the vertical axis, until the client shows the data.
+_EMPTY_RANGES: dict[Scale, tuple[float, float]] = {"log": (0.1, 10.0), "linear": (-1.0, 1.0)}
 _GAP = {
     **dict.fromkeys(("run", "generation", "value", "fitness"), math.nan),
     "rule": "",
@@ -56,7 +63,7 @@ class ChampionCurve:
 
 def champion_figure(
     curves: Sequence[ChampionCurve], *, y_label: str, scale: Scale, band: Band | None = None
-) -> figure:
+) -> str:
     """Draw the champion's fitness by generation, one stepped curve per run.
 
     A stepped curve is drawn through its corners, which keeps a history of any length exact in
@@ -73,15 +80,57 @@ def champion_figure(
     band : Band, optional
         Median and quartiles over the runs. They are in the figure but not visible: the page
         shows them in place of the single curves.
+
+    Returns
+    -------
+    str
+        JSON for BokehJS.
     """
+    is_log = scale == "log"
+    n_each = max(2, MAX_IMPROVEMENTS // max(1, len(curves)))
+    curves = [largest_steps(curve, n_each, is_log=is_log) for curve in curves]
+    has_legend = len(curves) <= MAX_LEGEND_ENTRIES
+    groups = [[curve] for curve in curves] if has_legend else _by_color(curves)
+    template = _champion_template(
+        tuple((group[0].label, group[0].color) for group in groups),
+        has_legend=has_legend,
+        y_label=y_label,
+        scale=scale,
+        has_band=band is not None,
+    )
+    values: dict[str, dict[str, Any]] = {
+        f"curves-{number}": {
+            "data": _columns_of(group, is_log=is_log),
+            "tags": [[curve.run, curve.label] for curve in group],
+        }
+        for number, group in enumerate(groups)
+    }
+    if band is not None:
+        values["band"] = {"data": band_columns(band, is_log=is_log)}
+    low, high = _EMPTY_RANGES[scale]
+    return template.filled(
+        {**values, X_RANGE: {"start": 0.0, "end": 10.0}, Y_RANGE: {"start": low, "end": high}}
+    )
+
+
+@lru_cache(maxsize=64)
+def _champion_template(
+    groups: tuple[tuple[str, int], ...],
+    *,
+    has_legend: bool,
+    y_label: str,
+    scale: Scale,
+    has_band: bool,
+) -> FigureTemplate:
+    """Return the figure for curves of these labels and colours; without a legend, of all runs of
+    each colour."""
     from bokeh.models import HoverTool, Legend, LegendItem
 
-    is_log = scale == "log"
     plot = new_figure(
         "champion-fitness",
         x_label="generation",
         y_label=y_label,
-        y_range=(0.1, 10.0) if is_log else (-1.0, 1.0),
+        y_range=_EMPTY_RANGES[scale],
         scale=scale,
         columns={
             "generation": "generation",
@@ -92,15 +141,16 @@ def champion_figure(
             "high": f"other quartile of {y_label}",
         },
     )
-    n_each = max(2, MAX_IMPROVEMENTS // max(1, len(curves)))
-    curves = [largest_steps(curve, n_each, is_log=is_log) for curve in curves]
-    has_legend = len(curves) <= MAX_LEGEND_ENTRIES
-    groups = [[curve] for curve in curves] if has_legend else _by_color(curves)
-    renderers = [
-        renderer
-        for number, group in enumerate(groups)
-        for renderer in _curve_renderers(group, number, is_log=is_log, has_marks=has_legend)
+    by_group = [
+        _curve_renderers(
+            label if has_legend else f"runs in colour {number + 1}",
+            color,
+            number,
+            has_marks=has_legend,
+        )
+        for number, (label, color) in enumerate(groups)
     ]
+    renderers = [renderer for own in by_group for renderer in own]
     plot.renderers.extend(renderers)
     plot.add_tools(
         HoverTool(
@@ -114,19 +164,16 @@ def champion_figure(
             line_policy="prev",
         )
     )
-    if band is not None:
-        _add_band(plot, band, is_log=is_log)
-    if curves and has_legend:
+    if has_band:
+        _add_band(plot)
+    if groups and has_legend:
         plot.add_layout(
             Legend(
                 items=[
-                    LegendItem(
-                        label=curve.label,
-                        renderers=[item for item in renderers if item.name == curve.label],
-                    )
-                    for curve in curves
+                    LegendItem(label=label, renderers=own)
+                    for (label, _), own in zip(groups, by_group, strict=True)
                 ],
-                location="top_right" if is_log else "bottom_right",
+                location="top_right" if scale == "log" else "bottom_right",
                 click_policy="hide",
                 background_fill_alpha=0.8,
                 label_text_font_size="12px",
@@ -134,7 +181,7 @@ def champion_figure(
                 spacing=0,
             )
         )
-    return plot
+    return FigureTemplate(plot)
 
 
 def new_figure(
@@ -166,8 +213,8 @@ def new_figure(
         name=name,
         sizing_mode="stretch_both",
         min_height=min_height,
-        x_range=Range1d(*x_range),
-        y_range=Range1d(*y_range),
+        x_range=Range1d(*x_range, name=X_RANGE),
+        y_range=Range1d(*y_range, name=Y_RANGE),
         y_axis_type=scale,
         x_axis_label=x_label,
         y_axis_label=y_label,
@@ -277,9 +324,7 @@ def band_columns(band: Band, *, is_log: bool) -> dict[str, list]:
 
     ``low`` and ``high`` are drawn: nan where a quartile is minus infinity, or no error.
     """
-    columns: dict[str, list] = {
-        name: [] for name in ("generation", "low", "median", "high", "q1", "q2", "q3")
-    }
+    columns: dict[str, list] = {name: [] for name in BAND_COLUMNS}
     ends = [*band.generations[1:], band.last_generation]
     for start, end, *quartiles in zip(
         band.generations, ends, band.low, band.median, band.high, strict=False
@@ -302,10 +347,10 @@ def without_gaps(columns: dict[str, list]) -> dict[str, list]:
     }
 
 
-def _add_band(plot: figure, band: Band, *, is_log: bool) -> None:
+def _add_band(plot: figure) -> None:
     from bokeh.models import ColumnDataSource, HoverTool
 
-    source = ColumnDataSource(band_columns(band, is_log=is_log), name="band")
+    source = ColumnDataSource({name: [] for name in BAND_COLUMNS}, name="band")
     common = {"x": "generation", "source": source, "tags": ["accent"], "visible": False}
     plot.varea(y1="low", y2="high", fill_alpha=0.22, name="quartiles", **common)
     median = plot.line(y="median", line_width=2.5, line_join="round", name="median", **common)
@@ -329,16 +374,8 @@ def _by_color(curves: Sequence[ChampionCurve]) -> list[list[ChampionCurve]]:
     return list(groups.values())
 
 
-def _curve_renderers(
-    curves: Sequence[ChampionCurve], number: int, *, is_log: bool, has_marks: bool
-) -> list[GlyphRenderer]:
-    """Draw curves of one colour from one source, which names them by its tags.
-
-    A gap is between two of them. Bokeh takes a millisecond for each model, and a line has three, so
-    that a source and a line for each of a hundred runs would take seconds.
-    """
-    from bokeh.models import CDSView, ColumnDataSource, GlyphRenderer, Line, Scatter
-
+def _columns_of(curves: Sequence[ChampionCurve], *, is_log: bool) -> dict[str, list]:
+    """Return the corners of curves of one colour, with a gap between two of them."""
     columns: dict[str, list] = {name: [] for name in CURVE_COLUMNS}
     for curve in curves:
         own = step_columns(curve, is_log=is_log)
@@ -346,14 +383,20 @@ def _curve_renderers(
             if values and own[name]:
                 values.append(_GAP[name])
             values.extend(own[name])
-    source = ColumnDataSource(
-        columns,
-        name=f"curves-{number}",
-        tags=[[curve.run, curve.label] for curve in curves],
-    )
-    name = curves[0].label if len(curves) == 1 else f"runs in colour {number + 1}"
+    return columns
+
+
+def _curve_renderers(name: str, color: int, number: int, *, has_marks: bool) -> list[GlyphRenderer]:
+    """Draw curves of one colour from one source, which names them by its tags.
+
+    BokehJS takes long for each model, and a line has three, so that a source and a line for each
+    of a hundred runs would take seconds.
+    """
+    from bokeh.models import CDSView, ColumnDataSource, GlyphRenderer, Line, Scatter
+
+    source = ColumnDataSource({name: [] for name in CURVE_COLUMNS}, name=f"curves-{number}")
     # The client finds the colour of a glyph by its tag.
-    tags = [curves[0].color]
+    tags = [color]
     look = {"line_width": 2} if has_marks else {"line_width": 1.5, "line_alpha": 0.7}
     glyphs = [Line(x="generation", y="value", line_join="round", tags=tags, **look)]
     if has_marks:

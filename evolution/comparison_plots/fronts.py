@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from evolution.comparison_plots.pieces import add_glyph, dash_of, finish, source_of
-from evolution.front_plot import front_plane
+from evolution.front_plot import front_limits, front_plane
 from evolution.plots import drawn_value
 
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ def fronts_figure(
         [(p, v) for p in front if math.isfinite(v := drawn_value(p.fitness, is_log=is_log))]
         for front in fronts
     ]
-    plot = front_plane(
+    limits = front_limits(
         [point.complexity for front in drawn for point, _ in front],
         [value for front in drawn for _, value in front],
-        y_label=y_label,
         scale=scale,
     )
+    plot = front_plane(limits, y_label=y_label, scale=scale)
     plot.name = "fronts"
     legend, marks = {}, []
     for group, front in zip(groups, drawn, strict=True):

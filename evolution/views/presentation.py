@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import gc
 import math
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from django.http import JsonResponse
+from django.http import HttpResponse, JsonResponse
 from django.urls import reverse
 
 from evolution import selectors, statistics
 from evolution.cgp.parameters import EvolutionParameters
 from evolution.enums import ExperimentState, StopReason
+from evolution.figure_template import figure_item
 from evolution.plots import N_RUN_COLORS, ChampionCurve, error_label
 from evolution.services.couriers import queue_length
 from evolution.services.judgement import judge
@@ -21,7 +21,7 @@ from evolution.templatetags.evolution_format import fitness as format_fitness
 from simulations.learning_tasks import get_learning_task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from bokeh.models import Plot
 
@@ -156,20 +156,11 @@ def rule_address_template() -> str:
     return f"{base}@rule/"
 
 
-def figure_response(figure: Plot) -> JsonResponse:
-    """Return a figure for BokehJS."""
-    return JsonResponse(_figure_writer()(figure))
-
-
-@cache
-def _figure_writer() -> Callable[[Plot], dict[str, Any]]:
-    from bokeh.embed import json_item
-
-    # Bokeh is loaded by now, and stays: the garbage collector would look through all of it in the
-    # middle of an answer, for a tenth of a second.
-    gc.collect()
-    gc.freeze()
-    return json_item
+def figure_response(figure: Plot | str) -> HttpResponse:
+    """Return a figure, or its JSON, for BokehJS."""
+    if isinstance(figure, str):
+        return HttpResponse(figure, content_type="application/json")
+    return JsonResponse(figure_item(figure))
 
 
 def progress(message: ExperimentMessage) -> float:

@@ -128,7 +128,7 @@ class Site:
         return self.url + self.python("-c", FIRST_LINK).strip()
 
     def start_workers(self, n_workers: int) -> None:
-        """Start prefork workers, for which tasks wait, and what wakes them where a message is lost."""
+        """Start prefork workers, which tasks wait for, and what wakes them if a message is lost."""
         self.start(
             "worker", "celery", "-A", "e2l_site", "worker", "--pool", "prefork", "-c",
             str(n_workers), "--without-gossip", "--without-mingle", "--without-heartbeat",

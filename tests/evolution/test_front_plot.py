@@ -7,6 +7,7 @@ from bokeh.models import HoverTool, OpenURL, Step, TapTool
 
 from evolution.front_plot import LAYERS, front_figure
 from evolution.fronts import FrontPoint
+from tests.evolution.bokeh_json import figure_of
 
 POINTS = [
     FrontPoint(rule_id=7, complexity=1, fitness=-100.0, layer=0),
@@ -23,7 +24,8 @@ def drawn(plot) -> dict[str, dict[str, list]]:
 
 
 def figure(scale: str, points=POINTS):
-    return front_figure(points, TEXTS, y_label="error", scale=scale, address="/rules/@rule/")
+    text = front_figure(points, TEXTS, y_label="error", scale=scale, address="/rules/@rule/")
+    return figure_of(text)
 
 
 def test_each_front_has_its_points_and_the_rules_of_them() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from itertools import pairwise
 
@@ -15,6 +14,7 @@ from evolution.plots import (
     largest_steps,
     step_columns,
 )
+from tests.evolution.bokeh_json import figure_of
 
 CURVE = ChampionCurve(
     run=7,
@@ -60,13 +60,11 @@ def test_a_run_without_fitness_has_an_empty_curve():
 
 @pytest.mark.parametrize(("scale", "label"), [("log", "error (mV)"), ("linear", "minus the error")])
 def test_the_figure_is_json_for_bokehjs_with_a_curve_per_run(scale, label):
-    from bokeh.embed import json_item
-
-    figure = champion_figure([CURVE], y_label=label, scale=scale)
+    text = champion_figure([CURVE], y_label=label, scale=scale)
+    figure = figure_of(text)
     assert figure.yaxis.axis_label == label
     assert figure.xaxis.axis_label == "generation"
     assert figure.legend[0].items[0].label.value == "Run 1, seed 5"
-    text = json.dumps(json_item(figure))
     assert '"curves-0"' in text
     # Content-Security-Policy without unsafe-eval: nothing that BokehJS would have to evaluate.
     assert "CustomJS" not in text
@@ -94,7 +92,7 @@ def _corners(figure, run: int) -> list[tuple[float, float]]:
 @pytest.mark.parametrize("count", [1, MAX_LEGEND_ENTRIES, MAX_LEGEND_ENTRIES + 1, 100])
 def test_every_run_is_drawn_with_legend_or_without(count: int) -> None:
     curves = _runs(count, n_improvements=3)
-    figure = champion_figure(curves, y_label="error", scale="log")
+    figure = figure_of(champion_figure(curves, y_label="error", scale="log"))
     for curve in curves:
         columns = step_columns(curve, is_log=True)
         expected = list(zip(columns["generation"], columns["value"], strict=True))
@@ -106,7 +104,7 @@ def test_every_run_is_drawn_with_legend_or_without(count: int) -> None:
 
 
 def test_a_gap_parts_the_curves_of_one_colour() -> None:
-    figure = champion_figure(_runs(20), y_label="error", scale="log")
+    figure = figure_of(champion_figure(_runs(20), y_label="error", scale="log"))
     for renderer in figure.renderers:
         runs = renderer.data_source.data["run"]
         parts = [(a, b) for a, b in pairwise(runs) if a != b]
@@ -129,10 +127,7 @@ def test_many_improvements_are_thinned_to_the_largest_steps() -> None:
 
 
 def test_a_figure_of_a_hundred_long_runs_is_small() -> None:
-    from bokeh.embed import json_item
-
     rule = "(v - u)*s*(v + u)/(v**2 + u*s)"
     improvements = [(i, -1000.0 / 1.01**i, rule) for i in range(500)]
     curves = [ChampionCurve(run, f"Run {run}", run % 8, improvements, 2000) for run in range(100)]
-    item = json_item(champion_figure(curves, y_label="error", scale="log"))
-    assert len(json.dumps(item)) < 300_000
+    assert len(champion_figure(curves, y_label="error", scale="log")) < 300_000
