@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from evolution import access
@@ -19,17 +20,17 @@ class May:
     def __init__(self, user: Person) -> None:
         self._user = user
 
-    @property
+    @cached_property
     def browse(self) -> bool:
         """Read what the laboratory may read."""
         return access.may_browse(self._user)
 
-    @property
+    @cached_property
     def simulate(self) -> bool:
         """Launch experiments and simulations."""
         return access.may_simulate(self._user)
 
-    @property
+    @cached_property
     def operate(self) -> bool:
         """Do everything."""
         return access.is_operator(self._user)

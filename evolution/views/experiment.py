@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from evolution.models import Experiment
 
 #: Rows of the table of improvements; all of them are in the CSV file.
-N_IMPROVEMENTS = 200
+N_IMPROVEMENTS = 100
 #: Failures that the page lists, the latest ones.
-N_FAILURES = 50
+N_FAILURES = 20
 
 
 @open_to_link_holders

@@ -81,11 +81,9 @@ def cursors(message: ExperimentMessage) -> dict[int, int]:
 def champion_curves(experiment: Experiment, runs: Mapping[int, RunRow]) -> list[ChampionCurve]:
     """Return the champions' fitness of each run."""
     steps: dict[int, list[tuple[int, float, str]]] = {pk: [] for pk in runs}
-    for generation in selectors.improvements(experiment).order_by("run", "index"):
+    for run_id, *step in selectors.improvement_steps(experiment):
         # Of a run that was added since the others were read, nothing is shown yet.
-        steps.setdefault(generation.run_id, []).append(
-            (generation.index, generation.champion_fitness, str(generation.champion.rule))
-        )
+        steps.setdefault(run_id, []).append(tuple(step))
     return [
         ChampionCurve(
             run=run.pk,

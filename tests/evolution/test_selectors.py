@@ -243,7 +243,7 @@ def test_an_extension_does_not_count_the_time_since_the_end(finished: Experiment
 def test_improvements_are_those_of_the_history(finished: Experiment) -> None:
     with CaptureQueriesContext(connection) as queries:
         rows = [
-            (row.run.pk, row.index, row.champion_fitness, row.champion.rule.pk)
+            (row.run_id, row.index, row.champion_fitness, row.champion.rule.pk)
             for row in selectors.improvements(finished)
         ]
     assert len(queries) == 1
