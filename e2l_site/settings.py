@@ -14,7 +14,7 @@ import tempfile
 from datetime import timedelta
 from pathlib import Path
 
-from csp.constants import NONE, SELF, UNSAFE_INLINE
+from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from e2l_site import broker, logs
@@ -91,6 +91,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "csp.context_processors.nonce",
                 "evolution.views.context.permissions",
             ],
         },
@@ -226,9 +227,8 @@ CONTENT_SECURITY_POLICY = {
         "connect-src": [SELF],
         "font-src": [SELF],
         "img-src": [SELF, "data:"],
-        "style-src": [SELF],
-        # BokehJS inserts <style> elements and knows no nonce; without them its layout loops.
-        "style-src-elem": [SELF, UNSAFE_INLINE],
+        # Pages with figures have a nonce for the <style> elements of BokehJS (style-nonce.js).
+        "style-src": [SELF, NONCE],
         "base-uri": [NONE],
         # The button that leads to the provider is a form whose answer is a redirection.
         "form-action": [SELF] if OIDC is None else [SELF, OIDC["origin"]],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Case, F, Value, When
@@ -13,6 +14,7 @@ from django.db.models.functions import Concat, Now
 from evolution.enums import EvaluationState
 from evolution.models import Demand, Evaluation
 from evolution.models.evaluation import LEASE_S
+from evolution.prepared import PreparedQuery, number_places, padded
 from evolution.services.evaluations import Want
 from nest_build.rules import PlasticityRule, RuleSignature
 from simulations.learning_tasks import Reason
@@ -71,8 +73,26 @@ class Result:
     score: float | None = None
 
 
+def open_demands(demands: QuerySet[Demand], worker: str) -> PreparedQuery:
+    """Return what finds those of the demands that ``worker`` may meet."""
+    return PreparedQuery(
+        demands.active()
+        .unsettled()
+        .free(worker)
+        .order_by("evaluation_id")
+        .values_list(
+            "evaluation_id",
+            "n_trials",
+            "bound",
+            "evaluation__attempts",
+            "evaluation__trials",
+            "evaluation__rule__expressions",
+        )[:_MAX_CANDIDATES]
+    )
+
+
 def claim(
-    demands: QuerySet[Demand],
+    demands: PreparedQuery,
     signature: RuleSignature,
     *,
     worker: str,
@@ -87,7 +107,8 @@ def claim(
 
     Parameters
     ----------
-    demands : QuerySet of Demand
+    demands : PreparedQuery
+        See :func:`open_demands`.
     signature : RuleSignature
         Of the learning task.
     worker : str
@@ -97,22 +118,8 @@ def claim(
     time_limit_s : callable
         Given the number of rules of a simulation, when it is given up, in s.
     """
-    rows = (
-        demands.active()
-        .unsettled()
-        .free(worker)
-        .order_by("evaluation_id")
-        .values_list(
-            "evaluation_id",
-            "n_trials",
-            "bound",
-            "evaluation__attempts",
-            "evaluation__trials",
-            "evaluation__rule__expressions",
-        )[:_MAX_CANDIDATES]
-    )
     candidates: dict[int, tuple[Want, int, list[float], list[str]]] = {}
-    for evaluation_id, n_trials, bound, attempts, trials, texts in rows:
+    for evaluation_id, n_trials, bound, attempts, trials, texts in demands.rows():
         want = Want(n_trials, bound)
         if evaluation_id in candidates:
             want = want.merged(candidates[evaluation_id][0])
@@ -332,8 +339,15 @@ def _by_id(columns: Mapping[int, Mapping[str, Any]], name: str) -> Any:
 
 def waiting_for(evaluation_ids: Iterable[int]) -> list[tuple[int | None, int | None]]:
     """Return experiment and run of everybody who waits for one of the evaluations."""
-    return list(
-        Demand.objects.filter(evaluation_id__in=list(evaluation_ids))
+    wanted = padded(list(evaluation_ids))
+    values = dict(zip(number_places(len(wanted)), wanted, strict=True))
+    return _waiting_query(len(wanted)).rows(values)
+
+
+@lru_cache(maxsize=16)
+def _waiting_query(n_evaluations: int) -> PreparedQuery:
+    return PreparedQuery(
+        Demand.objects.filter(evaluation_id__in=number_places(n_evaluations))
         .active()
         .values_list("experiment_id", "run_id")
         .distinct()

@@ -15,6 +15,7 @@ from django.utils import timezone
 from evolution.enums import ContextPurpose
 from evolution.models import Evaluation, EvaluationContext, Rule
 from evolution.models.rule import signature_text
+from evolution.prepared import PreparedQuery, number_places, padded, text_places
 from nest_build.rules import PlasticityRule, RuleSignature
 from simulations.evaluation import ENGINE_VERSION
 
@@ -125,21 +126,14 @@ def find_rules(
     One statement, and another one where rules that only private experiments had found become
     known to the laboratory.
     """
-    rows = (
-        Rule.objects.filter(signature=signature_text(signature), key__in=set(keys))
-        .annotate(known=FilteredRelation("evaluations", condition=Q(evaluations__context=context)))
-        .values_list(
-            "key",
-            "pk",
-            "shared_at",
-            "known__pk",
-            "known__trials",
-            "known__n_trials_done",
-            "known__worst",
-            "known__state",
-            "known__attempts",
-            "known__reason",
-            "known__seconds",
+    wanted = padded(sorted(set(keys)))
+    rows = _rules_query(len(wanted)).rows(
+        dict(
+            zip(
+                [*number_places(1), *text_places(1 + len(wanted))],
+                [context.pk, signature_text(signature), *wanted],
+                strict=True,
+            )
         )
     )
     found: dict[str, tuple[int, Evaluation | None]] = {}
@@ -167,6 +161,30 @@ def find_rules(
     if private and is_shared:
         _share(private)
     return found
+
+
+@lru_cache(maxsize=16)
+def _rules_query(n_keys: int) -> PreparedQuery:
+    """Return the question for so many rules; its places are context, signature and keys."""
+    (context,) = number_places(1)
+    signature, *keys = text_places(1 + n_keys)
+    return PreparedQuery(
+        Rule.objects.filter(signature=signature, key__in=keys)
+        .annotate(known=FilteredRelation("evaluations", condition=Q(evaluations__context=context)))
+        .values_list(
+            "key",
+            "pk",
+            "shared_at",
+            "known__pk",
+            "known__trials",
+            "known__n_trials_done",
+            "known__worst",
+            "known__state",
+            "known__attempts",
+            "known__reason",
+            "known__seconds",
+        )
+    )
 
 
 def _share(rule_ids: Iterable[int]) -> None:

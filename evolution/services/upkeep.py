@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
+from django.conf import settings
 from django.db import connection
 
-#: Time between two looks at the tables, in s.
-STATISTICS_INTERVAL_S = 600.0
+#: Time between two times of upkeep, in s.
+INTERVAL_S = 600.0
 #: Rows of each index that are looked at: takes milliseconds with a million rows, too.
 _N_ROWS = 1000
+
+
+def keep_up() -> None:
+    """Do all of it."""
+    refresh_statistics()
+    import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()
 
 
 def refresh_statistics() -> None:

@@ -222,6 +222,7 @@ class _Slice:
         self._courier = courier
         self._name = name
         self._n_workers = _workers_per_experiment() if n_workers is None else n_workers
+        self._open_demands = claiming.open_demands(setup.demands(), worker)
         self._in_hand: dict[int, RunInHand] = {}
         #: When the trial that is simulated now is given up, by the monotonic clock.
         self._give_up_at = 0.0
@@ -269,7 +270,7 @@ class _Slice:
     def _claim(self) -> list[Claim]:
         setup = self._setup
         claims: Claims = claiming.claim(
-            setup.demands(),
+            self._open_demands,
             setup.learning_task.signature,
             worker=self._worker,
             batch_size=self._batch_size,

@@ -24,7 +24,7 @@ def ann(client, django_user_model):
     return client
 
 
-def test_the_content_security_policy_is_exactly_the_one_bokeh_needs(client):
+def test_the_content_security_policy_allows_nothing_inline(client):
     policy = client.get(reverse("sign-in")).headers["Content-Security-Policy"]
     assert sorted(part.strip() for part in policy.split(";")) == sorted(
         [
@@ -34,12 +34,24 @@ def test_the_content_security_policy_is_exactly_the_one_bokeh_needs(client):
             "font-src 'self'",
             "img-src 'self' data:",
             "style-src 'self'",
-            "style-src-elem 'self' 'unsafe-inline'",
             "base-uri 'none'",
             "form-action 'self'",
             "frame-ancestors 'none'",
         ]
     )
+
+
+def test_a_page_with_figures_has_a_nonce_for_styles_each_time_another_one(ann):
+    nonces = set()
+    for _ in range(2):
+        response = ann.get(reverse("evolution:lab"))
+        (nonce,) = re.findall(r"js/style-nonce[^>]* nonce=\"([^\"]{20,})\"", response.text)
+        policy = response.headers["Content-Security-Policy"]
+        assert policy.count(nonce) == 1
+        assert f"style-src 'self' 'nonce-{nonce}'" in policy
+        assert "unsafe" not in policy
+        nonces.add(nonce)
+    assert len(nonces) == 2
 
 
 def test_secure_headers_and_cookies(client, django_user_model):

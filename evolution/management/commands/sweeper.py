@@ -50,12 +50,12 @@ class Command(BaseCommand):
         if not options["once"]:
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: is_over.set())
-        refreshed_at = -math.inf
+        kept_up_at = -math.inf
         while True:
             _note_look()
-            is_due = time.monotonic() - refreshed_at >= upkeep.STATISTICS_INTERVAL_S
-            if self._safely(self._sweep) and is_due and self._safely(upkeep.refresh_statistics):
-                refreshed_at = time.monotonic()
+            is_due = time.monotonic() - kept_up_at >= upkeep.INTERVAL_S
+            if self._safely(self._sweep) and is_due and self._safely(upkeep.keep_up):
+                kept_up_at = time.monotonic()
             if options["once"] or is_over.wait(INTERVAL_S):
                 return
 

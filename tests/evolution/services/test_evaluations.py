@@ -64,7 +64,7 @@ def ask(
 
 def claim(experiment: Experiment, worker: str, batch_size: int = 100) -> list[Claim]:
     return claiming.claim(
-        experiment.demands.all(),
+        claiming.open_demands(experiment.demands.all(), worker),
         get_learning_task(NAME).signature,
         worker=worker,
         batch_size=lambda n: min(n, batch_size),

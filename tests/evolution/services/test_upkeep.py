@@ -3,6 +3,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
 from django.db import connection
 
 from evolution import catalogue
@@ -14,6 +16,9 @@ from tests.evolution.conftest import launch, work_until_idle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from django.contrib.auth.models import User
+    from django.test import Client
 
 
 N_RULES = 300
@@ -36,6 +41,17 @@ def test_statistics_spare_a_look_at_all_evaluations_for_each_rule(
         cursor.execute("ANALYZE sqlite_schema")
     after = n_instructions(lambda: list_rules(experiment))
     assert after < before / 5
+
+
+@pytest.mark.django_db
+def test_sessions_are_removed_when_they_have_expired(client: Client, admin_user: User) -> None:
+    client.force_login(admin_user)
+    old = SessionStore()
+    old.set_expiry(-1)
+    old.save()
+    assert Session.objects.count() == 2
+    upkeep.keep_up()
+    assert Session.objects.get().session_key == client.session.session_key
 
 
 def add_rules(experiment: Experiment) -> None:

@@ -67,7 +67,7 @@ def claim_all(experiment: Experiment, worker: str) -> list[Claim]:
     for run in experiment.runs.all():
         assert advance(setup, run.pk) is Step.ASKING
     return claiming.claim(
-        setup.demands(),
+        claiming.open_demands(setup.demands(), worker),
         setup.learning_task.signature,
         worker=worker,
         batch_size=lambda n: n,
