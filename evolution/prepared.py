@@ -21,7 +21,7 @@ _MARK = "\ue000"
 
 
 def number_places(n_places: int, first: int = 0) -> list[int]:
-    """Return numbers that stand for those of a later question; the n-th place is always the same."""
+    """Return numbers that stand for those of a later question; each place is always the same."""
     return [_FIRST_NUMBER + place for place in range(first, first + n_places)]
 
 
