@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import FrameType
 
-_MAX_WORKERS = 256
+_MAX_PROCESSES = 256
 _VALKEY_DEADLINE_S = 30.0
 _PAGE_DEADLINE_S = 60.0
 _STOP_DEADLINE_S = 8.0
@@ -59,14 +59,29 @@ def worker_count() -> int:
     LaunchError
         If ``E2L_WORKERS`` is not a whole number from 1 to 256.
     """
-    text = os.environ.get("E2L_WORKERS", "").strip()
+    if hasattr(os, "sched_getaffinity"):
+        return _count("E2L_WORKERS", len(os.sched_getaffinity(0)))
+    return _count("E2L_WORKERS", os.cpu_count() or 1)
+
+
+def web_count() -> int:
+    """Return ``E2L_WEB_PROCESSES``, else 1.
+
+    Raises
+    ------
+    LaunchError
+        If ``E2L_WEB_PROCESSES`` is not a whole number from 1 to 256.
+    """
+    return _count("E2L_WEB_PROCESSES", 1)
+
+
+def _count(name: str, default: int) -> int:
+    text = os.environ.get(name, "").strip()
     if not text:
-        if hasattr(os, "sched_getaffinity"):
-            return len(os.sched_getaffinity(0))
-        return os.cpu_count() or 1
-    if text.isascii() and text.isdigit() and 1 <= int(text) <= _MAX_WORKERS:
+        return default
+    if text.isascii() and text.isdigit() and 1 <= int(text) <= _MAX_PROCESSES:
         return int(text)
-    raise LaunchError(f"E2L_WORKERS must be a whole number from 1 to {_MAX_WORKERS}, not {text!r}.")
+    raise LaunchError(f"{name} must be a whole number from 1 to {_MAX_PROCESSES}, not {text!r}.")
 
 
 def worker_command(count: int) -> list[str]:
@@ -136,11 +151,12 @@ class Launcher:
         self._display = display
         self._logs = data_directory() / "log"
         self._workers = worker_count()
+        self._n_web = web_count()
         self._supervisor = Supervisor([], display.say)
         self._stop_requests = 0
         self._hangups = 0
         self._is_web_only = is_web_only
-        self._web: Service | None = None
+        self._web: list[Service] = []
         self._valkey: Service | None = None
         self._terminal = _Terminal()
 
@@ -187,9 +203,9 @@ class Launcher:
             self._hangups += 1
 
     def _replace_web(self) -> None:
-        if self._web is not None:
+        for web in self._web:
             self._supervisor.replace(
-                self._web, lambda ready_fd: [*self._web_command(), "--ready-fd", str(ready_fd)]
+                web, lambda ready_fd: [*self._web_command(), "--ready-fd", str(ready_fd)]
             )
 
     def _start_valkey(self) -> None:
@@ -214,8 +230,12 @@ class Launcher:
     def _start_site(self) -> None:
         # The page first: people wait for it, and the workers take longer to load.
         descriptor = self._listener.fileno()
-        web = self._start("The web server", self._web_command(), "web", inherited=[descriptor])
-        self._web = web
+        # Whichever is free takes the next connection from the socket that they share.
+        for number in range(1, self._n_web + 1):
+            name = "The web server" if self._n_web == 1 else f"Web server {number}"
+            log = "web" if number == 1 else f"web{number}"
+            self._web.append(self._start(name, self._web_command(), log, inherited=[descriptor]))
+        web = self._web[0]
         if self._is_web_only:
             self._wait_for("Web server", self._page_answers, web, _PAGE_DEADLINE_S)
             return

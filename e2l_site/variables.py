@@ -36,6 +36,11 @@ VARIABLES = (
         "E2L_WORKERS", "number of cores", "worker processes, each with a NEST kernel of its own"
     ),
     Variable(
+        "E2L_WEB_PROCESSES",
+        "1",
+        "web server processes; each uses up to one core, and some 200 MB",
+    ),
+    Variable(
         "DATABASE_URL", "SQLite in the data directory", "`postgresql://user:password@host/name`"
     ),
     Variable(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from channels.consumer import get_handler_name
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
@@ -13,9 +15,14 @@ from evolution import access, selectors
 from evolution.events import group_name, probe_group_name
 from evolution.models import Experiment, Probe
 from evolution.services import sharing
+from evolution.views.live_parts import parts_message
 
 if TYPE_CHECKING:
-    from evolution.serializers import ExperimentMessage, GenerationMessage
+    from collections.abc import Callable
+
+    from evolution.serializers import ExperimentMessage, GenerationMessage, PartsMessage
+
+T = TypeVar("T")
 
 #: Rows in one message: a long history comes in pages.
 PAGE_SIZE = 1000
@@ -25,7 +32,68 @@ BAD_MESSAGE = 4400
 NOT_ALLOWED = 4403
 #: Time after which it is asked again whether somebody may read, in s.
 RECHECK_S = 30.0
+#: How long is good for all pages of a process what was read about an experiment, in s: where it
+#: stands, and the parts of the page.
+MESSAGE_S = 1.0
+PARTS_S = 4.0
 _MAX_GENERATION = 2**31
+
+
+class Recent(Generic[T]):
+    """What was read about experiments just now, for all connections of this process.
+
+    Hundreds of open pages of one experiment ask for the same.
+
+    Parameters
+    ----------
+    read : callable
+        Reads from the database what there is about an experiment, given its id.
+    seconds : float
+        How long it is good for.
+    """
+
+    def __init__(self, read: Callable[[int], T], seconds: float) -> None:
+        self._read = read
+        self._seconds = seconds
+        self._known: dict[int, tuple[float, T]] = {}
+
+    def find(self, experiment_id: int) -> T | None:
+        """Return what is known and recent, None where there is nothing."""
+        read_at, value = self._known.get(experiment_id, (-math.inf, None))
+        return value if time.monotonic() - read_at < self._seconds else None
+
+    async def get(self, experiment_id: int) -> T:
+        """Return what is recent; read it where nothing is."""
+        found = self.find(experiment_id)
+        return await self._read_once(experiment_id) if found is None else found
+
+    async def get_anew(self, experiment_id: int) -> T:
+        """Return what the database says now."""
+        return await database_sync_to_async(self._note)(experiment_id)
+
+    @database_sync_to_async
+    def _read_once(self, experiment_id: int) -> T:
+        # All reading is done by one thread: who waited for it finds what was read meanwhile.
+        found = self.find(experiment_id)
+        return self._note(experiment_id) if found is None else found
+
+    def _note(self, experiment_id: int) -> T:
+        now = time.monotonic()
+        value = self._read(experiment_id)
+        self._known = {
+            pk: known for pk, known in self._known.items() if now - known[0] < self._seconds
+        }
+        self._known[experiment_id] = (now, value)
+        return value
+
+
+def experiment_message(experiment_id: int) -> ExperimentMessage:
+    """Return where an experiment stands now."""
+    return selectors.experiment_message(Experiment.objects.get(pk=experiment_id))
+
+
+messages: Recent[ExperimentMessage] = Recent(experiment_message, MESSAGE_S)
+parts: Recent[PartsMessage] = Recent(parts_message, PARTS_S)
 
 
 class ExperimentConsumer(AsyncWebsocketConsumer):
@@ -33,14 +101,28 @@ class ExperimentConsumer(AsyncWebsocketConsumer):
 
     The page says ``{"type": "hello", "cursors": {run: last generation}}`` when it connects and
     from time to time. It is answered with what the database has beyond the cursors
-    (``generations``), where the experiment stands (``experiment``) and ``caught-up``. The consumer
+    (``generations``), where the experiment stands (``experiment``), the parts of the page that the
+    server writes, if they have changed (``parts``), and ``caught-up``. The consumer
     joins the group before it reads, so that nothing can fall between the reading and the first
     event; an event that leaves a gap is answered from the database as well.
+
+    The first hello, and the one after a change of state, is answered from the database as it is
+    then, the others as it was up to a second ago: what is newer comes as an event anyway.
     """
 
     experiment_id: int
     allowed_at: float
     cursors: dict[int, int] | None = None
+    is_to_read = True
+    parts_sent: PartsMessage | None = None
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        """Handle a message.
+
+        Channels asks a thread to close old database connections before each, which costs more
+        than most events. Here whatever asks the database does so itself.
+        """
+        await getattr(self, get_handler_name(message))(message)
 
     async def connect(self) -> None:
         """Let in those who may read the experiment."""
@@ -65,10 +147,25 @@ class ExperimentConsumer(AsyncWebsocketConsumer):
             return
         self.cursors = cursors
         # Read before the rows: when this says "finished", the rows read after it are complete.
-        experiment = await self._experiment_message()
-        await self._send_missing()
+        is_to_read, self.is_to_read = self.is_to_read, False
+        read = messages.get_anew if is_to_read else messages.get
+        experiment = await read(self.experiment_id)
+        if is_to_read or self._is_behind(experiment):
+            await self._send_missing()
         await self._send("experiment", experiment)
+        await self._send_parts()
         await self._send("caught-up", None)
+
+    def _is_behind(self, experiment: ExperimentMessage) -> bool:
+        return any(
+            run["generation"] > self.cursors.get(run["run"], -1) for run in experiment["runs"]
+        )
+
+    async def _send_parts(self) -> None:
+        found = await parts.get(self.experiment_id)
+        if found != self.parts_sent:
+            self.parts_sent = found
+            await self._send("parts", found)
 
     async def experiment_generation(self, event: dict[str, Any]) -> None:
         """Forward a generation, once, in order and without gaps."""
@@ -87,6 +184,7 @@ class ExperimentConsumer(AsyncWebsocketConsumer):
 
     async def experiment_state(self, event: dict[str, Any]) -> None:
         """Forward where the experiment stands."""
+        self.is_to_read = True
         if self.cursors is not None and await self._may_still_read():
             await self._send("experiment", event["data"])
 
@@ -122,10 +220,6 @@ class ExperimentConsumer(AsyncWebsocketConsumer):
         return selectors.generation_messages(
             experiment_id=self.experiment_id, cursors=self.cursors, limit=PAGE_SIZE
         )
-
-    @database_sync_to_async
-    def _experiment_message(self) -> ExperimentMessage:
-        return selectors.experiment_message(Experiment.objects.get(pk=self.experiment_id))
 
 
 class ProbeConsumer(AsyncWebsocketConsumer):

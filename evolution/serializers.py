@@ -42,6 +42,16 @@ class RunMessage(TypedDict):
     improved_at: int
 
 
+class PartsMessage(TypedDict):
+    """The parts of an experiment's page that the server writes.
+
+    ``figures`` is HTML, and ``records`` a digest of what is shown of failures and activity.
+    """
+
+    figures: str
+    records: str
+
+
 class ExperimentMessage(TypedDict):
     """Where an experiment stands."""
 

@@ -157,7 +157,7 @@ class _History:
         self, candidate: Candidate, selection: Selection, *, is_cached: bool
     ) -> None:
         from evolution.enums import Outcome
-        from evolution.models import Individual
+        from evolution.services.generations import new_individual
 
         rule, parent = self._rule_of[candidate.index], candidate.parent_index
         fitness = selection.fitness[candidate.index]
@@ -168,15 +168,10 @@ class _History:
             outcome = Outcome.INHERITED
         elif not math.isfinite(fitness):
             outcome = Outcome.NOT_FINITE
-        individual = Individual(
-            run=self._run,
-            index=candidate.index,
-            parent_index=parent,
-            birth_generation=selection.generation,
-            origin=candidate.origin,
-            genome=candidate.genomes,
-            mutated_genes=candidate.mutated_genes,
-            fitness=fitness if math.isfinite(fitness) else None,
+        individual = new_individual(
+            self._run,
+            candidate,
+            selection,
             outcome=outcome,
             is_neutral=parent is not None
             and rule is not None

@@ -5,11 +5,12 @@ from __future__ import annotations
 import glob
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,18 @@ class Broker:
         with (self._directory / "broker.log").open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=subprocess.STDOUT)
         wait_until(self._answers, _START_S, "the broker answers")
+
+    @property
+    def pid(self) -> int | None:
+        """Id of the process, None while it does not run."""
+        return None if self._process is None else self._process.pid
+
+    def stop(self) -> None:
+        """Ask the server to end, as a restart in good order does."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+            self._process = None
 
     def kill(self) -> None:
         """End the server as ``kill -9`` does."""
@@ -143,15 +156,51 @@ class PostgreSQL:
         """Stop the server; ``immediate`` as a crash does."""
         self._run("pg_ctl", "stop", "-w", "-m", mode, "-D", self._data)
 
+    def pid(self) -> int | None:
+        """Return the id of the first process, None while it does not run."""
+        try:
+            text = (self._directory / "data" / "postmaster.pid").read_text(encoding="utf-8")
+        except OSError:
+            return None
+        return int(text.split()[0])
+
+    def kill(self) -> None:
+        """End all processes of the server as ``kill -9`` does."""
+        first = self.pid()
+        assert first is not None
+        children = Path(f"/proc/{first}/task/{first}/children").read_text(encoding="ascii")
+        pids = [first, *map(int, children.split())]
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not any(map(_is_running, pids)), _START_S, "the server has ended")
+
+    def copy(self, url: str, database: str) -> None:
+        """Copy another database into an empty one of this server."""
+        dump = [str(self._bin / "pg_dump"), "--no-owner", "--no-privileges", url]
+        load = [str(self._bin / "psql"), "-q", "-X", "-v", "ON_ERROR_STOP=1", self.url(database)]
+        with subprocess.Popen(dump, stdout=subprocess.PIPE) as source:
+            subprocess.run(load, stdin=source.stdout, stdout=subprocess.DEVNULL, check=True)
+        assert source.returncode == 0, f"pg_dump ended with {source.returncode}"
+
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
-    def execute(self, *statements: str) -> None:
+    def execute(self, *statements: str, database: str = "postgres") -> None:
         import psycopg
 
-        with psycopg.connect(self.url(), autocommit=True) as connection:
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
             for statement in statements:
                 connection.execute(statement)
+
+
+def _is_running(pid: int) -> bool:
+    """Whether a process has not ended, or been ended without its parent's notice."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
 
 
 @contextmanager

@@ -264,19 +264,12 @@ class RunInHand:
             if key is not None:
                 self._rules[key] = self._rule(tuple(candidate.texts))
             parent = candidate.parent_index
-            fitness = selection.fitness[candidate.index]
-            individuals[candidate.index] = Individual(
-                run=self._run,
-                index=candidate.index,
-                parent_index=parent,
-                birth_generation=selection.generation,
-                origin=candidate.origin,
-                genome=candidate.genomes,
-                constants=list(candidate.parameters) if any(candidate.parameters) else None,
-                mutated_genes=candidate.mutated_genes,
+            individuals[candidate.index] = new_individual(
+                self._run,
+                candidate,
+                selection,
                 rule_id=None if key is None else self._known[key][0],
                 evaluation=None if key is None else self._evaluation(key),
-                fitness=_finite(fitness),
                 outcome=self._outcome(candidate, selection),
                 is_neutral=parent is not None and key is not None and key == rule_of[str(parent)],
                 is_cached=candidate.fitness is None and key in pending.cached,
@@ -532,6 +525,35 @@ class RunInHand:
 
     def _evaluation(self, key: str) -> Evaluation | None:
         return self._known.get(key, (None, None))[1]
+
+
+def new_individual(
+    run: Run, candidate: Candidate, selection: Selection, **judged: Any
+) -> Individual:
+    """Return the row, not yet written, of an individual that a run's engine has bred.
+
+    Parameters
+    ----------
+    run : Run
+    candidate : Candidate
+        What the engine knows of it.
+    selection : Selection
+        Of the generation that it was born in.
+    **judged
+        The columns that do not come from the engine.
+    """
+    return Individual(
+        run=run,
+        index=candidate.index,
+        parent_index=candidate.parent_index,
+        birth_generation=selection.generation,
+        origin=candidate.origin,
+        genome=candidate.genomes,
+        constants=list(candidate.parameters) if any(candidate.parameters) else None,
+        mutated_genes=candidate.mutated_genes,
+        fitness=_finite(selection.fitness[candidate.index]),
+        **judged,
+    )
 
 
 def _finite(fitness: float) -> float | None:

@@ -314,5 +314,10 @@ def records(
         "n_retriable": counts.n_retriable,
         "failures": failures,
         "failures_limit": limit,
-        "digest": f"{counts.total}-{counts.n_retriable}-{log[0].pk if log else 0}",
+        "digest": records_digest(counts, log),
     }
+
+
+def records_digest(counts: statistics.FailureCounts, log: Sequence[LogEntry]) -> str:
+    """Return what tells whether failures or activity have changed."""
+    return f"{counts.total}-{counts.n_retriable}-{log[0].pk if log else 0}"

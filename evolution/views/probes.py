@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest
@@ -12,7 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 from evolution import access
 from evolution.enums import ProbeKind
 from evolution.errors import ProbeRefused
-from evolution.models import Probe
+from evolution.models import Probe, Rule
 from evolution.panel_plot import panel_figure
 from evolution.rule_shape import shape_panels
 from evolution.services import probes
@@ -25,6 +26,7 @@ from evolution.views.presentation import figure_response
 if TYPE_CHECKING:
     from evolution.access import Person
     from evolution.models.probe import ProbeQuerySet
+    from simulations.learning_tasks import LearningTask
 
 
 @for_members
@@ -77,10 +79,19 @@ def shape(request: HttpRequest, pk: int, index: int) -> HttpResponse:
     """Return one plot of a rule itself for BokehJS."""
     rule = rule_or_404(pk, request.user)
     tasks = fitting_tasks(rule)
-    panels = shape_panels(rule, tasks[0] if tasks else None)
-    if index >= len(panels):
+    found = _shape(rule.signature, tuple(rule.expressions), tasks[0] if tasks else None, index)
+    if found is None:
         raise Http404("There is no such plot.")
-    return _figure(panels[index])
+    return HttpResponse(found, content_type="application/json")
+
+
+@lru_cache(maxsize=500)
+def _shape(
+    signature: str, expressions: tuple[str, ...], task: LearningTask | None, index: int
+) -> bytes | None:
+    """Return the plot as it is sent, which says the same whenever somebody looks at the rule."""
+    panels = shape_panels(Rule(signature=signature, expressions=list(expressions)), task)
+    return _figure(panels[index]).content if index < len(panels) else None
 
 
 def _figure(panel: dict[str, Any]) -> HttpResponse:

@@ -77,6 +77,7 @@
     if (!latest) return;
     show(latest);
     clearTimeout(refreshTimer);
-    refreshTimer = setTimeout(refreshKnown, 700);
+    // Not all pages of an experiment at the same moment.
+    refreshTimer = setTimeout(refreshKnown, 500 + 1500 * Math.random());
   });
 })();

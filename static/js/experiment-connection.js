@@ -3,7 +3,7 @@
 // The database is the truth and the page knows the last generation it has of each run: it says so
 // in every hello, and the server answers with all that is missing. A lost message, a lost
 // connection or a restarted server therefore costs time, never data. What arrives is handed to the
-// rest of the page once per frame, as the events e2l:generations and e2l:experiment.
+// rest of the page once per frame, as the events e2l:generations, e2l:experiment and e2l:parts.
 (() => {
   "use strict";
   const root = document.querySelector("[data-socket]");
@@ -12,7 +12,7 @@
   const cursors = JSON.parse(root.dataset.cursors);
   const FIRST_DELAY_MS = 250;
   const MAX_DELAY_MS = 5000;
-  const HELLO_EVERY_MS = 10000;
+  const HELLO_EVERY_MS = 5000;
   const ANSWER_WITHIN_MS = 10000;
 
   let socket = null;
@@ -83,6 +83,8 @@
       emit("e2l:experiment", message.data);
       // Pushed, not asked for: make sure of the last generations before saying goodbye.
       if (isOver && !isAsking) hello();
+    } else if (message.type === "parts") {
+      emit("e2l:parts", message.data);
     } else if (message.type === "caught-up") {
       answered();
     }

@@ -130,7 +130,11 @@ def main() -> int:
     """Measure all topics, or those that are named; return 1 if one of them fails."""
     parser = argparse.ArgumentParser(prog="tests.bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="TOPIC", help=f"of {', '.join(topics())}")
-    parser.add_argument("--long", action="store_true", help="measure what takes hours instead")
+    parser.add_argument(
+        "--long",
+        action="store_true",
+        help="measure what takes hours instead; of the named topics the sections are written",
+    )
     parser.add_argument("--in-process", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     unknown = set(options.names) - set(topics())
@@ -142,8 +146,9 @@ def main() -> int:
     head = _HEAD.format(machine=machine_line())
     chosen = options.names or [name for name in topics() if is_long(name) == options.long]
     results = [measured(name) for name in chosen]
-    # Named topics are for looking at: the report holds figures of one run only.
-    if not options.names:
+    # Named topics are for looking at: the report holds figures of one run only. Those that take
+    # hours say themselves on which machine they were measured.
+    if not options.names or (options.long and all(map(is_long, options.names))):
         before = REPORT.read_text(encoding="utf-8") if REPORT.exists() else head
         kept = sections(before)
         if options.long:

@@ -84,7 +84,7 @@ def _measure() -> dict[str, dict[str, float]]:
             cursor.execute("VACUUM ANALYZE")
     figures = {}
     draw = random.Random(1)
-    for what, address in _addresses(draw).items():
+    for what, address in addresses(draw).items():
         client.get(address())
         times, statements, payload = [], 0, 0
         for _ in range(N_REQUESTS):
@@ -110,7 +110,7 @@ def _measure() -> dict[str, dict[str, float]]:
     return figures
 
 
-def _addresses(draw: random.Random) -> dict[str, Callable[[], str]]:
+def addresses(draw: random.Random) -> dict[str, Callable[[], str]]:
     """Return by the name of a page what draws one of its addresses."""
     from urllib.parse import urlencode
 

@@ -234,6 +234,7 @@ sys.meta_path.insert(0, Interrupter())
         (("--port", "http"), {}, "PORT must be a whole number from 1 to 65535, not 'http'."),
         (("--port", "0"), {}, "PORT must be a whole number from 1 to 65535, not '0'."),
         ((), {"E2L_WORKERS": "many"}, "E2L_WORKERS must be a whole number from 1 to 256"),
+        ((), {"E2L_WEB_PROCESSES": "0"}, "E2L_WEB_PROCESSES must be a whole number from 1 to 256"),
         (("--worker-only",), {}, "There is no broker to work for: set REDIS_URL"),
         ((), {"E2L_VALKEY_SOCKET": f"/tmp/{'x' * 120}/s"}, "is longer than 107 bytes"),
     ],

@@ -93,6 +93,34 @@ def test_nobody_gets_an_error_while_the_web_server_is_replaced(site: Launched, p
     assert site.output.count("was replaced") == 2
 
 
+def test_several_web_servers_share_the_port_and_are_replaced_together(tmp_path: Path) -> None:
+    own_port = free_port()
+    environment = {"E2L_WEB_PROCESSES": "2"}
+    with launched(migrated(tmp_path), own_port, environment, "--web-only") as launcher:
+
+        def are_ready(n: int, before: list[int]) -> bool:
+            now = launcher.processes("e2l_site.web")
+            return len(now) == n and not set(now) & set(before)
+
+        wait_until(lambda: launcher.output.count("Started server process") == 2, 60, "both serve")
+        first, second = before = launcher.processes("e2l_site.web")
+        for stopped in (first, second):
+            os.kill(stopped, signal.SIGSTOP)
+            try:
+                with Crowd(own_port, 2) as crowd:
+                    crowd.is_served(10)
+            finally:
+                os.kill(stopped, signal.SIGCONT)
+            assert crowd.errors == []
+        with Crowd(own_port, 4) as crowd:
+            crowd.is_served(20)
+            launcher.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: are_ready(2, before), 60, "two new ones serve, the old are gone")
+        assert crowd.errors == []
+        assert set(crowd.answers) == {200}
+        assert launcher.output.count("was replaced") == 2
+
+
 def test_a_request_whose_last_part_comes_late_is_answered(site: Launched, port: int) -> None:
     """The connection was made before the replacement; the request is complete after it began."""
 

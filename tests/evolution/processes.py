@@ -8,6 +8,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from e2l_site.locations import PROJECT_ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 
 class Site:
@@ -109,6 +110,33 @@ class Site:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+
+class Operator:
+    """Talks to :mod:`tests.evolution.remote_operator`, until the database answers."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.evolution.remote_operator"],
+            cwd=PROJECT_ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self, name: str, **arguments: Any) -> Any:
+        assert self.process.stdin
+        assert self.process.stdout
+        deadline = time.monotonic() + 60
+        while True:
+            self.process.stdin.write(json.dumps([name, arguments]) + "\n")
+            self.process.stdin.flush()
+            answer = json.loads(self.process.stdout.readline())
+            if "error" not in answer:
+                return answer["result"]
+            assert time.monotonic() < deadline, answer["error"]
+            time.sleep(0.2)
 
 
 @contextmanager

@@ -112,6 +112,21 @@ def runs(experiment: int) -> list[dict[str, Any]]:
     ]
 
 
+def n_generations(experiment: int) -> int:
+    """Return how many generations each run is to have after the first population."""
+    from evolution.models import Experiment
+
+    return Experiment.objects.get(pk=experiment).evolution_parameters["n_generations"]
+
+
+def written_at(run: int) -> dict[str, float]:
+    """Return when each generation of a run was written, in s of the epoch."""
+    from evolution.models import Generation
+
+    known = Generation.objects.filter(run=run).values_list("index", "created_at")
+    return {str(index): at.timestamp() for index, at in known}
+
+
 def workers() -> list[dict[str, Any]]:
     """Return the workers that are known to be alive."""
     from evolution.models import Worker

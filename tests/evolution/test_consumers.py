@@ -19,6 +19,7 @@ from evolution.enums import ExperimentState, ProbeKind, ProbeState, Role, Visibi
 from evolution.events import group_name
 from evolution.models import Experiment, Probe
 from evolution.services import accounts, notes, probes, sharing
+from evolution.services.control import stop_experiment
 from nest_build.rules import PlasticityRule
 from simulations.learning_tasks import get_learning_task
 from tests.evolution.histories import add_generations, add_typical_history, finish, make_experiment
@@ -35,6 +36,16 @@ def _channel_layer(settings, valkey):
             "CONFIG": {"hosts": [valkey]},
         }
     }
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_known(monkeypatch):
+    """Experiments of one test have the numbers of those of another one."""
+    for name, read in (
+        ("messages", consumers.experiment_message),
+        ("parts", consumers.parts_message),
+    ):
+        monkeypatch.setattr(consumers, name, consumers.Recent(read, 60.0))
 
 
 @pytest.fixture
@@ -147,13 +158,71 @@ async def test_a_page_opened_late_gets_the_complete_history(experiment, cookie):
     answers = await say_hello(page)
     run = await experiment.runs.aget(index=0)
     assert rows_of(answers) == [(run.pk, generation) for generation in range(20)]
-    assert [answer["type"] for answer in answers] == ["generations", "experiment", "caught-up"]
-    state = answers[-2]["data"]
+    types = [answer["type"] for answer in answers]
+    assert types == ["generations", "experiment", "parts", "caught-up"]
+    state = answers[1]["data"]
     assert (state["state"], state["n_generations"]) == ("running", 100)
     with_rule = [row["generation"] for row in answers[0]["data"] if "rule" in row]
     assert with_rule == [0, 5, 10, 15]
     assert answers[0]["data"][15]["rule"]["text"] == ["(v - u)*s"]
     await page.disconnect()
+
+
+@pytest.mark.asyncio
+async def test_the_parts_that_the_server_writes_come_when_they_change(
+    experiment, client, cookie, monkeypatch
+):
+    path = experiment.get_absolute_url()
+    shown = (await sync_to_async(client.get)(path)).content.decode()
+    page = Page(experiment.pk, cookie)
+    await page.connect()
+    (parts,) = [item["data"] for item in await say_hello(page) if item["type"] == "parts"]
+    runs = experiment.runs.order_by("index")
+    asked = [n async for n in runs.values_list("n_evaluations", flat=True)]
+    assert f'data-figure="asked">{sum(asked)}<' in parts["figures"]
+    assert f'data-digest="{parts["records"]}"' in shown
+    # As a page gets them that asks for them itself.
+    asked_for = await sync_to_async(client.get)(f"{path}figures/")
+    assert parts["figures"] == asked_for.content.decode()
+
+    monkeypatch.setattr(consumers, "parts", consumers.Recent(consumers.parts_message, 0.0))
+    assert "parts" not in [item["type"] for item in await say_hello(page)]
+    await experiment.runs.filter(index=0).aupdate(n_evaluations=999)
+    (changed,) = [item["data"] for item in await say_hello(page) if item["type"] == "parts"]
+    assert f'data-figure="asked">{999 + asked[1]}<' in changed["figures"]
+    assert changed["records"] == parts["records"]
+    await sync_to_async(stop_experiment)(experiment)
+    (stopped,) = [item["data"] for item in await say_hello(page) if item["type"] == "parts"]
+    assert stopped["records"] != parts["records"]
+    await page.disconnect()
+
+
+@pytest.mark.asyncio
+async def test_pages_share_what_was_read_but_for_the_first_hello_and_after_a_change(
+    experiment, cookie
+):
+    run = await experiment.runs.aget(index=0)
+    first, second = Page(experiment.pk, cookie), Page(experiment.pk, cookie)
+    await first.connect()
+    await say_hello(first, {str(run.pk): 19})
+    await sync_to_async(add_generations)(run, [(None, -11.5)])  # 20, and nobody says so
+    # What was read just now is good enough for a page that says again that it is there,
+    assert rows_of(await say_hello(first, {str(run.pk): 19})) == []
+    # not for one that is new; from then on all know it.
+    await second.connect()
+    assert rows_of(await say_hello(second, {str(run.pk): 19})) == [(run.pk, 20)]
+    assert rows_of(await say_hello(first, {str(run.pk): 19})) == [(run.pk, 20)]
+    await sync_to_async(add_generations)(run, [(None, -11.5)])  # 21
+    await sync_to_async(finish)(experiment, ExperimentState.STOPPED)
+    announced = await sync_to_async(selectors.experiment_message)(experiment)
+    await sync_to_async(events.announce_state)(experiment.pk, announced)
+    assert (await first.receive_json())["data"]["state"] == "stopped"
+    # A page that was told of the end makes sure that it has everything.
+    answers = await say_hello(first, {str(run.pk): 20})
+    assert rows_of(answers) == [(run.pk, 21)]
+    assert [a["data"]["state"] for a in answers if a["type"] == "experiment"] == ["stopped"]
+    await first.disconnect()
+    await second.disconnect()
 
 
 @pytest.mark.asyncio

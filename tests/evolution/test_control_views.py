@@ -499,19 +499,20 @@ def test_the_records_are_sent_only_when_they_have_changed(ann, experiment):
     assert "paused" in text_of(changed)
 
 
-def test_parts_renew_themselves_only_while_something_goes_on(ann, experiment):
-    def triggers() -> str:
-        return " ".join(
-            re.findall(
-                r'hx-trigger="([^"]*)"', ann.get(experiment.get_absolute_url()).content.decode()
-            )
-        )
+def test_a_page_is_connected_only_while_something_goes_on_and_asks_for_parts_when_told(
+    ann, experiment
+):
+    def page() -> str:
+        return ann.get(experiment.get_absolute_url()).content.decode()
 
-    assert "every" in triggers()
+    assert "js/experiment-connection" in page()
     ann.post(address("pause-experiment", experiment))
-    assert "every" in triggers()
+    assert "js/experiment-connection" in page()
     ann.post(address("stop-experiment", experiment))
-    assert "every" not in triggers()
+    over = page()
+    assert "js/experiment-connection" not in over
+    triggers = re.findall(r'hx-trigger="([^"]*)"', over)
+    assert set(triggers) == {"e2l:refresh", "load"}
 
 
 @pytest.mark.parametrize("n_runs", [2, 60])

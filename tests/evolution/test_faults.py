@@ -9,38 +9,29 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import platform
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from e2l_site.locations import PROJECT_ROOT
-from evolution.cgp.engine import Engine
 from evolution.cgp.parameters import EvolutionParameters
-from evolution.services.evaluations import canonical_rule
-from nest_build.rules import RuleSyntaxError
-from simulations.evaluation import evaluate_rules
-from tests.evolution.processes import Site, children, ended, kill
-from tests.evolution.regression_task import RegressionParameters, RegressionTask
+from tests.evolution.processes import Operator, Site, children, ended, kill
+from tests.evolution.regression_task import RegressionParameters
+from tests.evolution.undisturbed import Undisturbed, compute
 from tests.servers import Broker, PostgreSQL, SmallDisk, free_port, open_directory, wait_until
 from tests.system_packages import find_libfaketime
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
-
-    from nest_build.rules import PlasticityRule
 
 logger = logging.getLogger(__name__)
 
@@ -61,83 +52,19 @@ EVOLUTION = {"n_generations": 16, "mutation_rate": 0.2, "target_fitness": None}
 # --- what an undisturbed run gives --------------------------------------------------------------
 
 
-@dataclass
-class Undisturbed:
-    """Runs as the engine alone computes them, without database, broker and workers."""
-
-    runs: list[dict[str, Any]] = field(default_factory=list)
-    rules: list[str] = field(default_factory=list)
-
-
 @cache
 def undisturbed(n_points: int, failing: frozenset[str] = frozenset()) -> Undisturbed:
     """Compute all runs; ``failing`` rules have no fitness."""
-    task = RegressionTask()
-    parameters = RegressionParameters(n_points=n_points)
-    evolution = EvolutionParameters.from_mapping(EVOLUTION)
-    found = Undisturbed()
-
-    @cache
-    def fitness(rule: PlasticityRule) -> float:
-        found.rules.append(rule.texts[0])
-        if rule.texts[0] in failing:
-            return -math.inf
-        (evaluation,) = evaluate_rules(task, [rule], parameters, seed=SEED)
-        value = evaluation.fitness(task.aggregate)
-        return -math.inf if value is None else value
-
-    def answer(texts: tuple[str, ...] | None) -> float:
-        try:
-            return -math.inf if texts is None else fitness(canonical_rule(task.signature, texts))
-        except RuleSyntaxError:
-            return -math.inf
-
-    for index in range(N_RUNS):
-        names = task.signature.input_names
-        engine = Engine.start(evolution, input_names=names, n_branches=1, seed=SEED + index)
-        history: list[float | None] = []
-        texts: dict[int, str] = {}
-        while len(history) <= evolution.n_generations:
-            request = engine.ask()
-            for candidate in request.born:
-                if candidate.texts is not None:
-                    rule = canonical_rule(task.signature, tuple(candidate.texts))
-                    texts[candidate.index] = rule.texts[0]
-            selection = engine.tell({q.key: answer(q.texts) for q in request.questions})
-            best = selection.champion_fitness
-            history.append(best if math.isfinite(best) else None)
-        found.runs.append({"history": history, "champion": texts[selection.champion_index]})
-    return found
+    return compute(
+        RegressionParameters(n_points=n_points),
+        EvolutionParameters.from_mapping(EVOLUTION),
+        seed=SEED,
+        n_runs=N_RUNS,
+        failing=failing,
+    )
 
 
 # --- a site whose parts can be taken away -------------------------------------------------------
-
-
-class Operator:
-    """Talks to :mod:`tests.evolution.remote_operator`, until the database answers."""
-
-    def __init__(self, site: Site) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.evolution.remote_operator"],
-            cwd=PROJECT_ROOT,
-            env=site.environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def __call__(self, name: str, **arguments: Any) -> Any:
-        assert self.process.stdin
-        assert self.process.stdout
-        deadline = time.monotonic() + 60
-        while True:
-            self.process.stdin.write(json.dumps([name, arguments]) + "\n")
-            self.process.stdin.flush()
-            answer = json.loads(self.process.stdout.readline())
-            if "error" not in answer:
-                return answer["result"]
-            assert time.monotonic() < deadline, answer["error"]
-            time.sleep(0.2)
 
 
 class FaultySite(Site):
@@ -164,7 +91,7 @@ class FaultySite(Site):
             E2L_TEST_LOG=str(self.simulated),
         )
         self.check("migrate", "-v0")
-        self.operator = Operator(self)
+        self.operator = Operator(self.environment)
         self.worker_process: subprocess.Popen[bytes] | None = None
         self.sweeper_process: subprocess.Popen[bytes] | None = None
 

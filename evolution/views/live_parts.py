@@ -1,0 +1,37 @@
+"""The parts of an experiment's page that the server writes, as live pages receive them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.template.loader import render_to_string
+
+from evolution import selectors, statistics
+from evolution.enums import ExperimentState
+from evolution.models import Experiment
+from evolution.views import presentation
+
+if TYPE_CHECKING:
+    from evolution.serializers import PartsMessage
+
+
+def parts_message(experiment_id: int) -> PartsMessage:
+    """Return the figures, which are the same for all readers, and the digest of the records.
+
+    What records are shown depends on the reader: a page asks for them itself when the digest is
+    another one.
+    """
+    experiment = Experiment.objects.get(pk=experiment_id)
+    runs, log = selectors.runs_of(experiment), selectors.log_of(experiment)
+    known = presentation.known_rules_of(experiment, None)
+    context = {
+        "experiment": experiment,
+        "is_over": ExperimentState(experiment.state).is_final,
+        "is_part": True,
+        **presentation.figures(experiment, runs, known, log),
+    }
+    counts = statistics.failure_counts(experiment, runs)
+    return {
+        "figures": render_to_string("evolution/_experiment_figures.html", context),
+        "records": presentation.records_digest(counts, log),
+    }
