@@ -13,7 +13,7 @@ from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.parsers import JSONParser
 from rest_framework.permissions import SAFE_METHODS, BasePermission
-from rest_framework.renderers import JSONRenderer
+from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
@@ -172,3 +172,18 @@ def _response(answer: Answer) -> Response:
 def created(body: Any, location: str) -> Answer:
     """Return the answer that something was made."""
     return Answer(HTTPStatus.CREATED, body, location)
+
+
+def asked(body: Any, location: str, *, is_open: bool) -> Answer:
+    """Return the answer that workers are asked for something, or that it is known already."""
+    return Answer(HTTPStatus.ACCEPTED if is_open else HTTPStatus.OK, body, location)
+
+
+def files_of(media_type: str) -> type[BaseRenderer]:
+    """Return what stands for a type in the negotiation of views that write files themselves."""
+
+    def render(self: BaseRenderer, data: Any, *_: Any) -> Any:
+        return data
+
+    members = {"media_type": media_type, "format": media_type, "render": render}
+    return type("FileRenderer", (BaseRenderer,), members)

@@ -10,11 +10,10 @@ from django.http import HttpResponse
 from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
-from rest_framework.renderers import BaseRenderer
 from rest_framework.response import Response
 
 from evolution import access, listing, selectors, statistics
-from evolution.api.base import ApiView, created
+from evolution.api.base import ApiView, created, files_of
 from evolution.api.launching import (
     ChangesSerializer,
     CloneSerializer,
@@ -28,6 +27,7 @@ from evolution.api.launching import (
 from evolution.api.parameters import EVOLUTION
 from evolution.api.problems import Invalid
 from evolution.api.queries import page_of, parameters, read_page
+from evolution.api.runs import with_champions, with_generations
 from evolution.api.shapes import (
     ExperimentListedSerializer,
     ExperimentSerializer,
@@ -79,9 +79,8 @@ class ExperimentList(ApiView):
         tasks = {name: name for name in learning_task_names()}
         owners = listing.owner_names(visible)
         page, filters = read_page(request, ListForm(request.GET, tasks=tasks, owners=owners))
-        found = page.of(listing.experiments_for_list(filters, visible))
-        found["results"] = ExperimentListedSerializer(found["results"], many=True).data
-        return Response(found)
+        found = listing.experiments_for_list(filters, visible)
+        return Response(page.of(found, ExperimentListedSerializer))
 
     @extend_schema(
         operation_id="launch_experiment",
@@ -271,26 +270,13 @@ class ExperimentLog(ApiView):
     def get(self, request: Request, pk: int) -> Response:
         experiment = experiment_or_404(pk, request.user)
         page, _ = read_page(request)
-        found = page.of(selectors.log_of(experiment))
-        found["results"] = LogEntrySerializer(found["results"], many=True).data
-        return Response(found)
-
-
-class CsvRenderer(BaseRenderer):
-    """Stands for text/csv in the negotiation; the view writes the text itself."""
-
-    media_type = "text/csv"
-    format = "csv"
-
-    def render(self, data: Any, *_: Any) -> Any:
-        """Leave the text as it is."""
-        return data
+        return Response(page.of(selectors.log_of(experiment), LogEntrySerializer))
 
 
 class ExperimentHistory(ApiView):
     """The whole history as a table."""
 
-    renderer_classes = (CsvRenderer,)
+    renderer_classes = (files_of("text/csv"),)
 
     @extend_schema(
         operation_id="export_history",
@@ -311,17 +297,10 @@ def _described(experiment: Experiment, user: Person) -> dict[str, Any]:
     (listed,) = listing.experiments_for_list(
         {"show": "all"}, type(experiment).objects.filter(pk=experiment.pk)
     )
-    runs = list(
-        listed.runs.without_engine_state()
-        .select_related("champion__rule")
-        .defer("champion__genome", "champion__mutated_genes", "champion__constants")
-        .order_by("index")
-    )
+    runs = with_generations(list(with_champions(listed.runs.all()).order_by("index")))
     listed.shown_runs = runs
     message = selectors.experiment_message(listed, runs)
     best = selectors.best_run(runs)
-    for run in runs:
-        run.generation = selectors.last_generation(run)
     listed.champion = best and {
         "rule": best.champion.rule,
         "fitness": best.champion_fitness,

@@ -17,6 +17,7 @@ from rest_framework.serializers import (
     Serializer,
 )
 
+from evolution.api.asking import InPresetSerializer
 from evolution.api.parameters import LearningTaskField
 from evolution.api.shapes import RuleTextSerializer, fitness_field, texts_field
 from evolution.enums import ProbeState
@@ -125,7 +126,11 @@ class ContextSerializer(Serializer):
     n_trials = IntegerField()
     seed = IntegerField()
     preset = CharField()
-    experiments = ListField(child=IntegerField(), help_text="Experiments that use them.")
+    experiments = serializers.SerializerMethodField(help_text="Experiments that use them.")
+
+    def get_experiments(self, context: Any) -> list[int]:
+        """Return their numbers."""
+        return [number for number, _ in context.experiments]
 
 
 class FrontPointSerializer(Serializer):
@@ -144,11 +149,9 @@ class ExportSerializer(Serializer):
     text = CharField()
 
 
-class SimulateSerializer(Serializer):
+class SimulateSerializer(InPresetSerializer):
     """A simulation: of a rule of the catalogue, or of one that is written down."""
 
-    learning_task = LearningTaskField()
-    preset = CharField(max_length=60, default="demo")
     rule = IntegerField(min_value=1, max_value=2**63 - 1, required=False)
     expressions = ListField(
         child=CharField(max_length=MAX_LENGTH, trim_whitespace=False),
@@ -158,14 +161,10 @@ class SimulateSerializer(Serializer):
     )
 
     def validate(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Want one of both, and a preset that there is."""
+        """Want one of both."""
         if ("rule" in values) == ("expressions" in values):
             raise serializers.ValidationError("Give either rule or expressions.")
-        presets = values["learning_task"].presets
-        if values["preset"] not in presets:
-            detail = f"There is no such preset. Choose one of: {', '.join(presets)}."
-            raise serializers.ValidationError({"preset": detail})
-        return values
+        return super().validate(values)
 
 
 class SimulationSerializer(Serializer):

@@ -182,9 +182,7 @@ class RuleForms(ApiView):
     def get(self, request: Request, pk: int) -> Response:
         rule = rule_or_404(pk, request.user)
         page, _ = read_page(request)
-        found = page.of(catalogue.forms(rule))
-        found["results"] = RuleTextSerializer(found["results"], many=True).data
-        return Response(found)
+        return Response(page.of(catalogue.forms(rule), RuleTextSerializer))
 
 
 class RuleFamily(ApiView):
@@ -199,9 +197,7 @@ class RuleFamily(ApiView):
     def get(self, request: Request, pk: int) -> Response:
         rule = rule_or_404(pk, request.user)
         page, _ = read_page(request)
-        found = page.of(catalogue.relatives(rule, N_RELATIVES))
-        found["results"] = RuleTextSerializer(found["results"], many=True).data
-        return Response(found)
+        return Response(page.of(catalogue.relatives(rule, N_RELATIVES), RuleTextSerializer))
 
 
 class RuleOccurrences(ApiView):
@@ -239,12 +235,15 @@ class RuleEvaluations(ApiView):
         rule = rule_or_404(pk, request.user)
         visible = access.visible_experiments(request.user)
         page, _ = read_page(request)
-        found = page.of(catalogue.evaluations_of(rule, visible, N_CONTEXTS))
-        users = catalogue.experiments_in({item.context_id for item in found["results"]}, visible)
-        for item in found["results"]:
-            item.experiments = [number for number, _ in users.get(item.context_id, [])]
-        found["results"] = RuleEvaluationSerializer(found["results"], many=True).data
-        return Response(found)
+
+        def with_experiments(items: list[Any]) -> list[Any]:
+            users = catalogue.experiments_in({item.context_id for item in items}, visible)
+            for item in items:
+                item.experiments = [number for number, _ in users.get(item.context_id, [])]
+            return items
+
+        found = catalogue.evaluations_of(rule, visible, N_CONTEXTS)
+        return Response(page.of(found, RuleEvaluationSerializer, with_experiments))
 
 
 class RuleNote(ApiView):
@@ -298,14 +297,7 @@ class ContextList(ApiView):
     def get(self, request: Request) -> Response:
         _, contexts = _task_and_contexts(request, access.visible_experiments(request.user))
         page, _ = read_page(request, TaskForm(request.GET))
-        found = page.of(contexts)
-        found["results"] = [
-            ContextSerializer(
-                {**vars(context), "experiments": [pk for pk, _ in context.experiments]}
-            ).data
-            for context in found["results"]
-        ]
-        return Response(found)
+        return Response(page.of(contexts, ContextSerializer))
 
 
 class Front(ApiView):
