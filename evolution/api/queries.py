@@ -140,6 +140,8 @@ def _schema(name: str, field: forms.Field) -> dict[str, Any]:
     elif isinstance(field, forms.ChoiceField):
         values = [str(value) for value, _ in field.choices if value != ""]
         schema = {"type": "string", **({"enum": values} if values else {})}
+    elif isinstance(field, forms.DateField):
+        schema = {"type": "string", "format": "date"}
     else:
         schema = {"type": "string"}
         if getattr(field, "max_length", None):

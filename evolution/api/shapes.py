@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.serializers import (
     BooleanField,
@@ -219,6 +220,12 @@ class FailuresSerializer(Serializer):
     counts = DictField(child=IntegerField(), help_text="By outcome.")
     n_retriable = IntegerField(help_text="Evaluations that may be repeated.")
     latest = FailureSerializer(many=True)
+
+
+def opens_something(secret: Any) -> bool:
+    """Return whether a link or a token is neither revoked nor expired."""
+    is_over = secret.expires_at is not None and secret.expires_at <= timezone.now()
+    return secret.revoked_at is None and not is_over
 
 
 class LogEntrySerializer(Serializer):

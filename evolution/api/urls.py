@@ -5,11 +5,14 @@ from django.urls import path
 from evolution.api import (
     descriptions,
     experiments,
+    operation,
     overview,
+    people,
     rules,
     runs,
     schema,
     simulations,
+    tokens,
     validations,
 )
 
@@ -77,4 +80,14 @@ urlpatterns = [
         simulations.SimulationPanel.as_view(),
         name="panel",
     ),
+    path("people/", people.PersonList.as_view(), name="people"),
+    path("people/<int:pk>/", people.PersonDetail.as_view(), name="person"),
+    path("activity/", people.ActivityList.as_view(), name="activity"),
+    path("operation/", operation.Operation.as_view(), name="operation"),
+    *(
+        path(f"operation/{name}/", view.as_view(), name=f"{name}-host")
+        for name, view in operation.ORDERS.items()
+    ),
+    path("tokens/", tokens.TokenList.as_view(), name="tokens"),
+    path("tokens/<int:pk>/", tokens.TokenDetail.as_view(), name="token"),
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.contrib.auth import get_user_model
 from django.http import Http404
 
 from evolution import access
@@ -11,6 +12,8 @@ from evolution.models import Experiment, Rule
 from evolution.views.guards import check_may_change
 
 if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
     from evolution.access import Person
 
 
@@ -36,3 +39,12 @@ def rule_or_404(pk: int, user: Person) -> Rule:
         return access.visible_rules(user).get(pk=pk)
     except (Rule.DoesNotExist, OverflowError):
         raise Http404(f"There is no rule {pk}.") from None
+
+
+def account_or_404(pk: int) -> User:
+    """Return an account with its role, or end the request with a page that says what is not."""
+    users = get_user_model()
+    try:
+        return access.with_role(users.objects).get(pk=pk)
+    except (users.DoesNotExist, OverflowError):
+        raise Http404(f"There is no account {pk}.") from None

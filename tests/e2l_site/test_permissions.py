@@ -80,6 +80,8 @@ API_PRIVATE = (*API, 404, 404, 200, 200)
 API_READ = (*API, 200, 200, 200, 200)
 API_RULE = (*API, 404, 404, 200, 200)
 API_CHANGE = (*API, 403, 404)
+API_OPERATORS = (*API, 403, 403, 403, 200)
+API_OPERATORS_POST = (*API, 403, 403, 403, 422)
 NO_SUCH_METHOD = (405,) * 6
 
 #: Route: (answers to GET, answers to POST). Routes of experiments are asked of the private one.
@@ -238,6 +240,17 @@ TABLE: dict[str, tuple[tuple, tuple]] = {
     },
     "api:validations": (NO_SUCH_METHOD, (*API_CHANGE, 422, 422)),
     "api:note": (NO_SUCH_METHOD, NO_SUCH_METHOD),
+    "api:people": (API_OPERATORS, API_OPERATORS_POST),
+    **{
+        f"api:{name}": (API_OPERATORS, NO_SUCH_METHOD)
+        for name in ("person", "activity", "operation")
+    },
+    **{
+        f"api:{name}-host": (NO_SUCH_METHOD, API_OPERATORS_POST)
+        for name in ("drain", "resume", "restart")
+    },
+    "api:tokens": (API_READ, NO_SUCH_METHOD),
+    "api:token": (NO_SUCH_METHOD, NO_SUCH_METHOD),
 }  # fmt: skip
 
 
@@ -344,6 +357,7 @@ class World:
             "evolution:account-role",
             "evolution:account-active",
             "evolution:password-link",
+            "api:person",
         }:
             pk = self.users["stranger"].pk
         known = {
