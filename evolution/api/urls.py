@@ -4,6 +4,7 @@ from django.urls import path
 
 from evolution.api import (
     descriptions,
+    exchange,
     experiments,
     operation,
     overview,
@@ -11,6 +12,7 @@ from evolution.api import (
     rules,
     runs,
     schema,
+    sharing,
     simulations,
     tokens,
     validations,
@@ -41,6 +43,8 @@ urlpatterns = [
     ),
     path("primitives/", descriptions.PrimitiveList.as_view(), name="primitives"),
     path("experiments/", experiments.ExperimentList.as_view(), name="experiments"),
+    path("experiments/bulk/", experiments.ExperimentBulk.as_view(), name="bulk"),
+    path("experiments/import/", exchange.ExperimentImport.as_view(), name="import"),
     path("experiments/estimate/", experiments.ExperimentEstimate.as_view(), name="estimate"),
     path(_experiment, experiments.ExperimentDetail.as_view(), name="experiment"),
     path(f"{_experiment}clone/", experiments.ExperimentClone.as_view(), name="clone"),
@@ -49,6 +53,12 @@ urlpatterns = [
         path(f"{_experiment}{name}/", view.as_view(), name=name)
         for name, view in experiments.ACTIONS.items()
     ),
+    path(f"{_experiment}export/", exchange.ExperimentExport.as_view(), name="export"),
+    path(f"{_experiment}reproduce/", exchange.ExperimentReproduce.as_view(), name="reproduce"),
+    path(f"{_experiment}difference/", exchange.ExperimentDifference.as_view(), name="difference"),
+    path(f"{_experiment}links/", sharing.LinkList.as_view(), name="links"),
+    path(f"{_experiment}links/<int:link>/", sharing.LinkDetail.as_view(), name="link"),
+    path(f"{_experiment}figures/", experiments.ExperimentFigures.as_view(), name="figures-of"),
     path(f"{_experiment}failures/", experiments.ExperimentFailures.as_view(), name="failures"),
     path(f"{_experiment}log/", experiments.ExperimentLog.as_view(), name="log"),
     path(f"{_experiment}history.csv", experiments.ExperimentHistory.as_view(), name="history"),

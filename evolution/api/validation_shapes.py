@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from rest_framework.serializers import (
@@ -19,21 +18,9 @@ from rest_framework.serializers import (
 )
 
 from evolution.api.asking import InPresetSerializer
-from evolution.api.shapes import RuleTextSerializer
+from evolution.api.shapes import NumberField, RuleTextSerializer
 from evolution.enums import ValidationState
 from evolution.services.validations import MAX_TRIALS
-
-
-class NumberField(FloatField):
-    """A number that was computed; null where there is none, or none that is finite."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(allow_null=True, **options)
-
-    def to_representation(self, value: Any) -> float | None:
-        """Return the number."""
-        number = super().to_representation(value)
-        return number if math.isfinite(number) else None
 
 
 class ValidateSerializer(InPresetSerializer):

@@ -12,6 +12,8 @@ from evolution.models import Experiment, Rule
 from evolution.views.guards import check_may_change
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from django.contrib.auth.models import User
 
     from evolution.access import Person
@@ -31,6 +33,12 @@ def experiment_to_change(pk: int, user: Person) -> Experiment:
     experiment = experiment_or_404(pk, user)
     check_may_change(user, experiment)
     return experiment
+
+
+def experiments_among(numbers: Iterable[int], user: Person) -> list[Experiment]:
+    """Return those of some experiments that somebody may see, by their numbers."""
+    visible = access.visible_experiments(user).select_related("owner")
+    return list(visible.filter(pk__in=list(numbers)).order_by("pk"))
 
 
 def rule_or_404(pk: int, user: Person) -> Rule:

@@ -228,9 +228,15 @@ TABLE: dict[str, tuple[tuple, tuple]] = {
         f"api:{name}": (API_PRIVATE, NO_SUCH_METHOD)
         for name in (
             "failures", "log", "history", "runs", "run", "generations", "population",
-            "individuals", "individual", "lineage",
+            "individuals", "individual", "lineage", "export", "figures-of",
         )
     },
+    "api:bulk": (NO_SUCH_METHOD, (*API, 403, 422, 422, 422)),
+    "api:import": (NO_SUCH_METHOD, (*API, 403, 415, 415, 415)),
+    "api:reproduce": (NO_SUCH_METHOD, (*API, 403, 404, 201, 201)),
+    "api:difference": ((*API, 404, 404, 404, 404), NO_SUCH_METHOD),
+    "api:links": (API_PRIVATE, (*API_CHANGE, 201, 201)),
+    "api:link": (NO_SUCH_METHOD, NO_SUCH_METHOD),
     **{
         f"api:{name}": (API_RULE, NO_SUCH_METHOD)
         for name in (
