@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 from rest_framework.serializers import (
+    BooleanField,
     CharField,
     ChoiceField,
     DateTimeField,
@@ -88,12 +89,17 @@ class RuleClassSerializer(Serializer):
     """A class of equivalent rules."""
 
     rule = RuleTextSerializer()
+    names = serializers.SerializerMethodField(help_text="That people gave it.")
     fitness = fitness_field(source="evaluation.score", default=None)
     n_trials = IntegerField(source="evaluation.n_trials_done", default=0)
     context = IntegerField(source="evaluation.context_id", allow_null=True, default=None)
     n_forms = IntegerField(help_text="Equivalent forms that are known.")
     n_runs = IntegerField(help_text="Runs that have found it; a lower bound for many forms.")
     n_experiments = IntegerField()
+
+    def get_names(self, found: Any) -> list[str]:
+        """Return the names of any of its forms."""
+        return self.context.get("names", {}).get(found.rule.fingerprint, [])
 
 
 class OccurrenceSerializer(Serializer):
@@ -182,6 +188,9 @@ class SimulationSerializer(Serializer):
     detail = CharField()
     value = FloatField(
         source="result.value", allow_null=True, default=None, help_text="Of the trial."
+    )
+    has_recording = BooleanField(
+        source="result.has_recording", default=False, help_text="Whether get_recording has it."
     )
     panels = serializers.SerializerMethodField(help_text="Titles and summaries of its plots.")
     created_at = DateTimeField()

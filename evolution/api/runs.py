@@ -22,7 +22,7 @@ from evolution.api.shapes import (
 )
 from evolution.filters import IndividualFilter
 from evolution.models import Generation, Individual
-from evolution.views.individuals import filtered_individuals
+from evolution.views.individuals import N_OFFSPRING, filtered_individuals
 from evolution.views.lookup import experiment_or_404
 from evolution.views.runs import get_run
 
@@ -148,7 +148,8 @@ class IndividualDetail(ApiView):
         individual = found.filter(run=run, index=index).first()
         if individual is None:
             raise Http404(f"Run {number} has no individual {index}.")
-        _, individual.n_offspring = genealogy.offspring(run, individual, 0)
+        offspring, individual.n_offspring = genealogy.offspring(run, individual, N_OFFSPRING)
+        individual.offspring = [child.index for child in offspring]
         individual.n_trials = run.experiment.task_parameters.get("n_trials", 0)
         evaluation = individual.evaluation
         individual.trials = evaluation.trials[: individual.n_trials] if evaluation else []

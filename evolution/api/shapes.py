@@ -234,6 +234,7 @@ class IndividualDetailSerializer(IndividualSerializer):
     n_trials = IntegerField(help_text="Trials that a fitness is made of.")
     detail = CharField(help_text="More about a failure, for operators.")
     n_offspring = IntegerField()
+    offspring = ListField(child=IntegerField(), help_text="Numbers of the first ones.")
 
 
 class PopulationSerializer(Serializer):

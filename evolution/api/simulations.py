@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from django.http import Http404
 from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.response import Response
 
 from evolution.api.asking import LOCATION, followed
-from evolution.api.base import ApiView, asked
+from evolution.api.base import ApiView, asked, files_of
 from evolution.api.problems import Invalid, at
 from evolution.api.queries import page_of, parameters, read_page
 from evolution.api.rule_shapes import SimulateSerializer, SimulationSerializer
@@ -21,9 +21,11 @@ from evolution.models import Probe
 from evolution.services import notes, probes
 from evolution.views.lookup import rule_or_404
 from evolution.views.probes import probe_or_404, visible_probes
+from evolution.views.recordings import TYPES, recording_or_404, recording_response
 from nest_build.rules import PlasticityRule, RuleSyntaxError
 
 if TYPE_CHECKING:
+    from django.http import HttpResponse
     from rest_framework.request import Request
 
     from evolution.services.idempotency import Answer
@@ -101,6 +103,40 @@ class SimulationDetail(ApiView):
     )
     def get(self, request: Request, pk: int) -> Response:
         return Response(SimulationSerializer(probe_or_404(pk, request.user)).data)
+
+
+class SimulationRecording(ApiView):
+    """All that a simulation has recorded."""
+
+    renderer_classes = tuple(files_of(media_type) for media_type in TYPES.values())
+
+    @extend_schema(
+        operation_id="get_recording",
+        summary="Download all that a simulation has recorded: as NWB, or as a zip archive of CSV",
+        parameters=[OpenApiParameter("kind", str, OpenApiParameter.PATH, enum=list(TYPES))],
+        responses={
+            (200, media_type): OpenApiResponse(OpenApiTypes.BINARY) for media_type in TYPES.values()
+        },
+    )
+    def get(self, request: Request, pk: int, kind: str) -> HttpResponse:
+        return recording_response(recording_or_404(pk, kind, request.user), kind)
+
+
+class RuleSimulations(ApiView):
+    """Simulations of a rule, whoever asked for them."""
+
+    @extend_schema(
+        operation_id="list_rule_simulations",
+        summary="List the simulations of a rule, the latest first",
+        parameters=parameters(),
+        responses=page_of(SimulationSerializer),
+    )
+    def get(self, request: Request, pk: int) -> Response:
+        rule = rule_or_404(pk, request.user)
+        page, _ = read_page(request)
+        found = visible_probes(request.user).filter(rule=rule)
+        found = found.select_related("rule").defer("panels").order_by("-pk")
+        return Response(page.of(found, SimulationSerializer))
 
 
 class SimulationPanel(ApiView):

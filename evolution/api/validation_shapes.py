@@ -15,28 +15,62 @@ from rest_framework.serializers import (
     JSONField,
     ListField,
     Serializer,
+    ValidationError,
 )
 
 from evolution.api.asking import InPresetSerializer
-from evolution.api.shapes import NumberField, RuleTextSerializer
-from evolution.enums import ValidationState
-from evolution.services.validations import MAX_TRIALS
+from evolution.api.parameters import LearningTaskField
+from evolution.api.shapes import NumberField, RuleTextSerializer, fitness_field
+from evolution.enums import ValidationKind, ValidationState
+from evolution.models.experiment import MAX_RUNS
+from evolution.services.validations import MAX_TRIALS, N_ROBUSTNESS_TRIALS
+
+
+def _n_trials(help_text: str, **options: Any) -> IntegerField:
+    if "default" not in options:
+        options["required"] = False
+    return IntegerField(min_value=1, max_value=MAX_TRIALS, help_text=help_text, **options)
 
 
 class ValidateSerializer(InPresetSerializer):
     """Held-out trials to simulate."""
 
-    n_trials = IntegerField(
-        min_value=1,
-        max_value=MAX_TRIALS,
-        required=False,
-        help_text="As many as the preset has, unless given.",
-    )
+    n_trials = _n_trials(help_text="As many as the preset has, unless given.")
 
     def validate(self, values: dict[str, Any]) -> dict[str, Any]:
         """Fill in the preset's number of trials."""
         values = super().validate(values)
         return {"n_trials": values["preset"].task_parameters.n_trials, **values}
+
+
+class AskRobustnessSerializer(InPresetSerializer):
+    """Trials at other values of the parameters."""
+
+    n_trials = _n_trials(default=N_ROBUSTNESS_TRIALS, help_text="At each value of a parameter.")
+
+
+class ValidateExperimentSerializer(Serializer):
+    """Held-out trials of what an experiment has found."""
+
+    which = ChoiceField(choices=["champions", "front"], default="champions")
+    run = IntegerField(
+        min_value=1, max_value=MAX_RUNS, required=False, help_text="Only the champion of this run."
+    )
+    n_trials = _n_trials(help_text="As many as the experiment has, unless given.")
+
+    def validate(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Refuse the front of one run, which there is not."""
+        if values["which"] == "front" and "run" in values:
+            raise ValidationError({"run": "A front is of all runs together."})
+        return values
+
+
+class ValidateFrontSerializer(Serializer):
+    """Held-out trials of the rules on a Pareto front of the catalogue."""
+
+    learning_task = LearningTaskField()
+    context = IntegerField(min_value=1, max_value=2**63 - 1, help_text="See list_contexts.")
+    n_trials = _n_trials(help_text="As many as make a fitness there, unless given.")
 
 
 class FitnessEstimateSerializer(Serializer):
@@ -81,8 +115,8 @@ class HeldOutBaselineSerializer(_ValuesSerializer):
     )
 
 
-class HeldOutSerializer(_ValuesSerializer):
-    """A rule in held-out trials, beside the rules of the literature."""
+class ChampionHeldOutSerializer(_ValuesSerializer):
+    """A rule in held-out trials."""
 
     context = IntegerField(source="evaluation.context_id")
     learning_task = CharField(source="learning_task.name")
@@ -94,22 +128,87 @@ class HeldOutSerializer(_ValuesSerializer):
         allow_null=True,
         help_text="Fitness in training minus that in held-out trials; null where one is unknown.",
     )
+
+
+class HeldOutSerializer(ChampionHeldOutSerializer):
+    """A rule in held-out trials, beside the rules of the literature."""
+
     baselines = HeldOutBaselineSerializer(many=True)
 
 
-class ValidationSerializer(Serializer):
-    """A question for held-out trials of a rule."""
+class ValidatedChampionSerializer(Serializer):
+    """A rule that is the champion of some runs of an experiment."""
+
+    rule = RuleTextSerializer()
+    fitness = fitness_field()
+    runs = ListField(child=IntegerField(), help_text="Numbers of these runs.")
+    held_out = ChampionHeldOutSerializer(
+        allow_null=True, help_text="With the experiment's parameters; null where not known."
+    )
+
+
+class ValidationListedSerializer(Serializer):
+    """A question for held-out trials as lists show it."""
 
     id = IntegerField(source="pk")
-    rule = RuleTextSerializer()
+    kind = ChoiceField(choices=ValidationKind.choices)
+    subject = CharField(help_text="Which rules, in words.")
+    rule = RuleTextSerializer(allow_null=True, help_text="Null where it is about several.")
+    experiment = IntegerField(
+        source="experiment_id", allow_null=True, help_text="Whose rules they are, of several."
+    )
+    asked_by = CharField(source="owner.username", allow_null=True, default=None)
     learning_task = CharField(source="context.learning_task_name")
     n_trials = IntegerField()
     state = ChoiceField(choices=ValidationState.choices)
     detail = CharField(help_text="Why it could not be answered; empty otherwise.")
     progress = FloatField(help_text="Share of the trials that it waits for; 1 when it is over.")
     estimated_s = FloatField(help_text="How long it takes, roughly, in s of one core.")
-    held_out = HeldOutSerializer(
-        allow_null=True, help_text="What is known so far; null before the first trial."
-    )
+    may_cancel = BooleanField(help_text="Whether you may cancel it now.")
     created_at = DateTimeField()
     finished_at = DateTimeField(allow_null=True)
+
+
+class ValidationSerializer(ValidationListedSerializer):
+    """A question for held-out trials."""
+
+    held_out = HeldOutSerializer(
+        allow_null=True,
+        help_text="What is known of its rule so far; null before the first trial, of several "
+        "rules, and of a robustness.",
+    )
+
+
+class SensitivityPointSerializer(Serializer):
+    """Fitness at one value of a parameter."""
+
+    factor = FloatField(help_text="Of the parameter's own value.")
+    value = FloatField()
+    fitness = fitness_field()
+    baseline = fitness_field()
+
+
+class SensitivitySerializer(Serializer):
+    """How fitness depends on one parameter."""
+
+    name = CharField()
+    label = CharField()
+    unit = CharField()
+    value = FloatField()
+    swing = NumberField(
+        help_text="Largest difference of fitness; null where the rule fails at some value."
+    )
+    points = SensitivityPointSerializer(many=True)
+
+
+class RobustnessSerializer(Serializer):
+    """Fitness of a rule around one set of parameters, the one that matters most first."""
+
+    validation = IntegerField(source="validation.pk")
+    state = ChoiceField(source="validation.state", choices=ValidationState.choices)
+    learning_task = CharField()
+    n_trials = IntegerField()
+    fitness = fitness_field()
+    baseline = fitness_field()
+    baseline_name = CharField(help_text="The best rule of the literature.")
+    parameters = SensitivitySerializer(many=True)

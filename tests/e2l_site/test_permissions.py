@@ -229,6 +229,7 @@ TABLE: dict[str, tuple[tuple, tuple]] = {
         for name in (
             "failures", "log", "history", "runs", "run", "generations", "population",
             "individuals", "individual", "lineage", "export", "figures-of",
+            "champions",
         )
     },
     "api:bulk": (NO_SUCH_METHOD, (*API, 403, 422, 422, 422)),
@@ -241,10 +242,15 @@ TABLE: dict[str, tuple[tuple, tuple]] = {
         f"api:{name}": (API_RULE, NO_SUCH_METHOD)
         for name in (
             "rule", "forms", "family", "occurrences", "evaluations", "exports", "simulation",
-            "panel", "held-out", "validation",
+            "panel", "held-out", "validation", "recording", "simulations-of", "shape",
         )
     },
     "api:validations": (NO_SUCH_METHOD, (*API_CHANGE, 422, 422)),
+    "api:validations-of": (NO_SUCH_METHOD, (*API_CHANGE, 202, 202)),
+    "api:robustness": (API_RULE, (*API_CHANGE, 422, 422)),
+    "api:front-validations": (NO_SUCH_METHOD, (*API, 403, 422, 422, 422)),
+    "api:all-validations": (API_READ, NO_SUCH_METHOD),
+    "api:cancel": (NO_SUCH_METHOD, (*API_CHANGE, 200, 200)),
     "api:note": (NO_SUCH_METHOD, NO_SUCH_METHOD),
     "api:people": (API_OPERATORS, API_OPERATORS_POST),
     **{
@@ -355,9 +361,15 @@ class World:
             *(f"api:{name}" for name in _OF_RULES),
         }:
             pk = self.rule.pk
-        elif route in {"evolution:probe", "evolution:probe-panel", "api:simulation", "api:panel"}:
+        elif route in {
+            "evolution:probe",
+            "evolution:probe-panel",
+            "api:simulation",
+            "api:panel",
+            "api:recording",
+        }:
             pk = self.probe.pk
-        elif route in {"evolution:cancel-validation", "api:validation"}:
+        elif route in {"evolution:cancel-validation", "api:validation", "api:cancel"}:
             pk = self.validation.pk
         elif route in {
             "evolution:account-role",
@@ -371,7 +383,7 @@ class World:
             "context_id": self.validation.context_id,
             "secret": "no-such-secret", "token": "no-such-token", "uidb64": "MQ",
         }  # fmt: skip
-        if route == "evolution:probe-recording":
+        if route in {"evolution:probe-recording", "api:recording"}:
             known |= {"pk": self.probe.pk, "kind": "zip"}
         if route.startswith("evolution:figure"):
             known |= {"name": "fig5", "key": "5E"}
@@ -382,7 +394,7 @@ class World:
 
 _OF_RULES = (
     "rule", "forms", "family", "occurrences", "evaluations", "exports", "note", "held-out",
-    "validations",
+    "validations", "robustness", "simulations-of", "shape",
 )  # fmt: skip
 _PANEL = {
     "kind": "lines", "title": "t", "summary": "s", "x_label": "x", "y_label": "y",
