@@ -260,7 +260,7 @@ class _Known(dict):
             "index": range(12),
             "kind": ["nwb", "zip"],
             "name": ["fig3", "fig5"] if self._noun == "figures" else ["error-driven"],
-            "key": ["3C", "5E"],
+            "key": ["5E", "5B", "3C"],
         }[name]
         return values[self._known % len(values)]
 

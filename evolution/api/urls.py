@@ -3,9 +3,11 @@
 from django.urls import path
 
 from evolution.api import (
+    comparison,
     descriptions,
     exchange,
     experiments,
+    figures,
     operation,
     overview,
     people,
@@ -29,7 +31,7 @@ urlpatterns = [
     path("schema/", schema.Schema.as_view(), name="schema"),
     path("reference/", schema.reference, name="reference"),
     path("status/", overview.Status.as_view(), name="status"),
-    path("comparison/", overview.Comparison.as_view(), name="comparison"),
+    path("comparison/", comparison.Comparison.as_view(), name="comparison"),
     path("learning-tasks/", descriptions.LearningTaskList.as_view(), name="learning-tasks"),
     path(
         "learning-tasks/<str:name>/",
@@ -110,6 +112,18 @@ urlpatterns = [
         "simulations/<int:pk>/recording.<str:kind>",
         simulations.SimulationRecording.as_view(),
         name="recording",
+    ),
+    path("figures/", figures.FigureList.as_view(), name="figures"),
+    path("figures/<slug:name>/", figures.FigureDetail.as_view(), name="figure"),
+    path(
+        "figures/<slug:name>/simulations/",
+        figures.FigureSimulations.as_view(),
+        name="figure-simulations",
+    ),
+    path(
+        "figures/<slug:name>/panels/<slug:key>/",
+        figures.FigurePanel.as_view(),
+        name="figure-panel",
     ),
     path("people/", people.PersonList.as_view(), name="people"),
     path("people/<int:pk>/", people.PersonDetail.as_view(), name="person"),

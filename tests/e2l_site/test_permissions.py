@@ -252,6 +252,10 @@ TABLE: dict[str, tuple[tuple, tuple]] = {
     "api:all-validations": (API_READ, NO_SUCH_METHOD),
     "api:cancel": (NO_SUCH_METHOD, (*API_CHANGE, 200, 200)),
     "api:note": (NO_SUCH_METHOD, NO_SUCH_METHOD),
+    **{
+        f"api:{name}": (API_READ, NO_SUCH_METHOD) for name in ("figures", "figure", "figure-panel")
+    },
+    "api:figure-simulations": (NO_SUCH_METHOD, (*API, 403, 202, 202, 202)),
     "api:people": (API_OPERATORS, API_OPERATORS_POST),
     **{
         f"api:{name}": (API_OPERATORS, NO_SUCH_METHOD)
@@ -385,7 +389,7 @@ class World:
         }  # fmt: skip
         if route in {"evolution:probe-recording", "api:recording"}:
             known |= {"pk": self.probe.pk, "kind": "zip"}
-        if route.startswith("evolution:figure"):
+        if route.startswith(("evolution:figure", "api:figure")):
             known |= {"name": "fig5", "key": "5E"}
         elif route == "evolution:export-rule":
             known |= {"name": "latex"}
