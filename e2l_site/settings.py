@@ -280,7 +280,7 @@ SPECTACULAR_SETTINGS = {
         name: f"evolution.enums.{name}"
         for name in (
             "Action", "ExperimentState", "StopReason", "Visibility", "Origin", "Outcome", "Role",
-            "Scope", "ProbeKind", "ProbeState",
+            "Scope", "ProbeKind", "ProbeState", "ValidationKind", "ValidationState",
         )
     },
     "POSTPROCESSING_HOOKS": [

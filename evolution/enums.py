@@ -185,6 +185,7 @@ class Scope(TextChoices):
     READ = "read", "read what I may read"
     SIMULATE = "simulate", "simulate, keep and name rules"
     CONTROL = "control", "launch and control experiments"
+    OPERATE = "operate", "manage accounts and workers, read the activity log"
 
 
 class ProbeKind(TextChoices):

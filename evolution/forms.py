@@ -18,6 +18,7 @@ from evolution.cgp.parameters import EvolutionParameters
 from evolution.enums import ExperimentState, Visibility
 from evolution.listing import ORDERS, Filters
 from evolution.models.experiment import MAX_RUNS
+from evolution.services import several
 from simulations.parameters import ParameterDescription, ParameterError, Parameters
 
 if typing.TYPE_CHECKING:
@@ -174,12 +175,7 @@ class ListForm(forms.Form):
 class BulkForm(forms.Form):
     """Experiments that were chosen in the list, and what shall be done to them."""
 
-    action = forms.ChoiceField(
-        choices=[
-            (name, name)
-            for name in ("compare", "pause", "resume", "stop", "archive", "unarchive", "delete")
-        ]
-    )
+    action = forms.ChoiceField(choices=[(name, name) for name in ("compare", *several.ACTIONS)])
     experiment = forms.TypedMultipleChoiceField(
         coerce=int, required=False, error_messages={"invalid_choice": "No such number."}
     )

@@ -211,6 +211,22 @@ def front_of(experiment: Experiment) -> list[Rule]:
     return front_rules(experiment.context_id, experiment.task_parameters["n_trials"])
 
 
+def rules_in_words(
+    experiment: Experiment, *, is_front: bool = False, run: int | None = None
+) -> tuple[list[Rule], str]:
+    """Return the rules of an experiment that somebody wants to be validated, and which these are.
+
+    Parameters
+    ----------
+    is_front : bool
+        Whether they are those of its Pareto front; else the champions of all runs, or of one.
+    """
+    if is_front:
+        return front_of(experiment), "Pareto front"
+    words = "champions" if run is None else f"champion of run {run}"
+    return champions_of(experiment, run), words
+
+
 def are_alike(
     learning_task: LearningTask, training: Mapping[str, Any], context: EvaluationContext
 ) -> bool:

@@ -1,7 +1,8 @@
 """Fuzzing of the API by its own schema: ``python -m tests.api_fuzz --requests 10000``.
 
 Schemathesis makes requests that fit the schema and such that do not, for every operation, as a
-visitor (of a closed and of a public site), a viewer and a member; others have bodies of raw bytes.
+visitor (of a closed and of a public site), a viewer, a member and an operator; others have bodies
+of raw bytes, and experiment files of which a byte is wrong.
 They go through the whole application (middleware, real database, a broker of their own). Found are
 
 * answers of 500 and above;
@@ -32,11 +33,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 #: Shares of the requests: who may more is sent more.
-ROLES = {"visitor": 0.1, "visitor of a public site": 0.2, "viewer": 0.3, "member": 0.4}
+ROLES = {
+    "visitor": 0.1,
+    "visitor of a public site": 0.15,
+    "viewer": 0.2,
+    "member": 0.35,
+    "operator": 0.2,
+}
 #: Of so many requests one has a body of raw bytes, and one in three does not fit the schema.
 _RAW_SHARE = 20
 _RULES = ("(v - u)*s", "u*s", "v**u/s", "-s", "0.1*v", "1/(u - u)", "s**s**s", "v +")
 _SAFE = {"GET", "HEAD", "OPTIONS"}
+_WRITERS = {"member", "operator"}
+_OF_OPERATORS = ("people", "activity", "operation")
+#: Where numbers are aimed at what is there for this alone: nobody is to lock himself out.
+_OWN = ("people", "tokens")
+_ZIP = "application/zip"
 
 
 @dataclass
@@ -72,7 +84,8 @@ def fuzz(cast: Any, n_requests: int, *, seed: int) -> Findings:
     # As clients read it: plain JSON.
     schema = schemathesis.openapi.from_dict(json.loads(json.dumps(document())))
     schema.app = get_wsgi_application()
-    headers = {"viewer": bearer(cast.viewer), "member": bearer(cast.member)}
+    schemathesis.serializer(_ZIP)(lambda _, value: value)
+    headers = {name: bearer(getattr(cast, name)) for name in ("viewer", "member", "operator")}
     # Making the application sets up logging: refusals are what is wanted here.
     for name in ("django.request", "e2l_site.logs"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -87,7 +100,17 @@ def fuzz(cast: Any, n_requests: int, *, seed: int) -> Findings:
             for mode, number in (("positive", n_positive), ("negative", n_negative)):
                 _by_schema(schema, mode, number, seed + place, role, own, cast, findings)
             _raw(schema, n_raw, seed + place, role, own, cast, findings)
+        if own and _name_of(schema.app, own) != getattr(cast, role).username:
+            findings.faults[f"{role}: locked out"] = "The later requests were anybody's."
     return findings
+
+
+def _name_of(app: Any, headers: dict[str, str]) -> str | None:
+    """Return whose account a token opens now."""
+    from werkzeug.test import Client
+
+    account = (Client(app).get("/api/v1/", headers=headers).json or {}).get("account")
+    return account and account["name"]
 
 
 def _by_schema(
@@ -117,6 +140,8 @@ def _by_schema(
     def send(case: Any, known: int, is_known: bool) -> None:
         if is_known and mode == "positive":
             _aim(case, known, cast)
+        elif _noun(case.path) in _OWN and str(case.path_parameters.get("id", "")).isdigit():
+            case.path_parameters["id"] = _Known(known, case.path, cast)["id"]
         label = case.operation.label
         try:
             response = case.call(headers=headers)
@@ -201,9 +226,12 @@ def _raw(
 def _check_rights(role: str, method: str, label: str, status: int, findings: Findings) -> None:
     """Note where somebody changes what he may not."""
     is_done = status < 400
+    noun = _noun(label.partition(" ")[2])
     if is_done and role == "visitor" and not label.endswith("/api/v1/"):
         findings.faults.setdefault(f"{label}: open to visitors", f"{role}: {status}")
-    if is_done and role != "member" and method not in _SAFE:
+    if is_done and role != "operator" and noun in _OF_OPERATORS:
+        findings.faults.setdefault(f"{label}: open to others than operators", f"{role}: {status}")
+    if is_done and role not in _WRITERS and method not in _SAFE:
         findings.faults.setdefault(f"{label}: open to readers", f"{role}: {status}")
 
 
@@ -213,21 +241,32 @@ class _Known(dict):
     def __init__(self, known: int, path: str, cast: Any) -> None:
         super().__init__()
         self._known = known
-        noun = path.removeprefix("/api/v1/").partition("/")[0]
-        self._ids = {
+        self._noun = _noun(path)
+        self._cast = cast
+
+    def __missing__(self, name: str) -> Any:
+        cast = self._cast
+        ids = {
             "rules": cast.rules,
             "simulations": cast.simulations,
             "validations": cast.validations,
-        }.get(noun, cast.experiments)
-
-    def __missing__(self, name: str) -> Any:
+            "people": cast.people,
+            "tokens": cast.tokens,
+        }
         values = {
-            "id": self._ids,
+            "id": ids.get(self._noun, cast.experiments),
+            "link": cast.links,
             "number": [1, 2],
             "index": range(12),
-            "name": ["error-driven"],
+            "kind": ["nwb", "zip"],
+            "name": ["fig3", "fig5"] if self._noun == "figures" else ["error-driven"],
+            "key": ["5E", "5B", "3C"],
         }[name]
         return values[self._known % len(values)]
+
+
+def _noun(path: str) -> str:
+    return path.removeprefix("/api/v1/").partition("/")[0]
 
 
 def _aim(case: Any, known: int, cast: Any) -> None:
@@ -235,7 +274,13 @@ def _aim(case: Any, known: int, cast: Any) -> None:
     found = _Known(known, case.path, cast)
     for name in case.path_parameters or ():
         case.path_parameters[name] = found[name]
+    if case.media_type == _ZIP:
+        case.body = _damaged(cast.file, known)
     if isinstance(case.body, dict):
+        if "experiments" in case.body:
+            case.body["experiments"] = [cast.experiments[known % len(cast.experiments)]]
+        if "host" in case.body:
+            case.body["host"] = "node1"
         if "expressions" in case.body:
             case.body.pop("rule", None)
             case.body["learning_task"] = "error-driven"
@@ -244,6 +289,16 @@ def _aim(case: Any, known: int, cast: Any) -> None:
             case.body["preset"] = ("demo", "paper")[known % 2]
         if case.path.endswith("/validations/"):
             case.body["learning_task"] = "error-driven"
+
+
+def _damaged(content: bytes, known: int) -> bytes:
+    """Return a file as it is, cut off, or with another byte."""
+    place = known % len(content)
+    return (
+        content,
+        content[:place],
+        content[:place] + bytes([content[place] ^ 1 << known % 8]) + content[place + 1 :],
+    )[known % 3]
 
 
 def _operations(schema: Any, mode: str) -> Iterator[Any]:

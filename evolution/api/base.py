@@ -13,7 +13,7 @@ from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.parsers import JSONParser
 from rest_framework.permissions import SAFE_METHODS, BasePermission
-from rest_framework.renderers import JSONRenderer
+from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
@@ -56,18 +56,25 @@ class TokenAuthentication(BaseAuthentication):
         return 'Bearer realm="e2l"'
 
 
+def check_method(request: Request, view: ApiView) -> None:
+    """Refuse methods that a view does not have before anybody is asked who he is."""
+    if not hasattr(view, request.method.lower()):
+        raise exceptions.MethodNotAllowed(request.method)
+
+
 class MayUse(BasePermission):
     """What a role may do, and of that what the scopes of a token allow."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
         """Say whether somebody may come in at all; what is seen is asked for later."""
-        if not hasattr(view, request.method.lower()):
-            raise exceptions.MethodNotAllowed(request.method)
-        needed = Scope.READ if request.method in SAFE_METHODS else view.write_scope
+        check_method(request, view)
+        needed = view.read_scope if request.method in SAFE_METHODS else view.write_scope
         if not request.user.is_authenticated:
             return needed is Scope.READ and access.may_browse(request.user)
         if request.auth is not None and needed not in request.auth.scopes:
             raise exceptions.PermissionDenied(f"This token lacks the scope “{needed}”.")
+        if needed is Scope.OPERATE and not access.is_operator(request.user):
+            raise exceptions.PermissionDenied("Only operators may do this. Nothing was changed.")
         if needed is not Scope.READ and not access.may_simulate(request.user):
             raise exceptions.PermissionDenied(
                 "Your account may read, but not launch or change things. Nothing was changed."
@@ -110,8 +117,8 @@ class ApiView(APIView):
 
     Attributes
     ----------
-    write_scope : Scope
-        What a token needs for anything but reading.
+    read_scope, write_scope : Scope
+        What a token needs for reading, and for anything else.
     is_simulation : bool
         Whether writing counts among the simulations.
     """
@@ -120,6 +127,7 @@ class ApiView(APIView):
     permission_classes = (MayUse,)
     throttle_classes = (Rates,)
     parser_classes = (StrictParser,)
+    read_scope = Scope.READ
     write_scope = Scope.CONTROL
     is_simulation = False
 
@@ -164,6 +172,12 @@ class ApiView(APIView):
         return response
 
 
+class OperatorView(ApiView):
+    """A view for those who run the site, and for tokens that were made for that."""
+
+    read_scope = write_scope = Scope.OPERATE
+
+
 def _response(answer: Answer) -> Response:
     headers = {"Location": answer.location} if answer.location else {}
     return Response(answer.body, status=answer.status, headers=headers)
@@ -172,3 +186,18 @@ def _response(answer: Answer) -> Response:
 def created(body: Any, location: str) -> Answer:
     """Return the answer that something was made."""
     return Answer(HTTPStatus.CREATED, body, location)
+
+
+def asked(body: Any, location: str, *, is_open: bool) -> Answer:
+    """Return the answer that workers are asked for something, or that it is known already."""
+    return Answer(HTTPStatus.ACCEPTED if is_open else HTTPStatus.OK, body, location)
+
+
+def files_of(media_type: str) -> type[BaseRenderer]:
+    """Return what stands for a type in the negotiation of views that write files themselves."""
+
+    def render(self: BaseRenderer, data: Any, *_: Any) -> Any:
+        return data
+
+    members = {"media_type": media_type, "format": media_type, "render": render}
+    return type("FileRenderer", (BaseRenderer,), members)

@@ -10,12 +10,13 @@ from django.http import HttpResponse
 from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
-from rest_framework.renderers import BaseRenderer
 from rest_framework.response import Response
 
 from evolution import access, listing, selectors, statistics
-from evolution.api.base import ApiView, created
+from evolution.api.base import ApiView, created, files_of
 from evolution.api.launching import (
+    BulkOutcomeSerializer,
+    BulkSerializer,
     ChangesSerializer,
     CloneSerializer,
     EstimateSerializer,
@@ -26,9 +27,11 @@ from evolution.api.launching import (
     parameter_errors,
 )
 from evolution.api.parameters import EVOLUTION
-from evolution.api.problems import Invalid
+from evolution.api.problems import Invalid, at
 from evolution.api.queries import page_of, parameters, read_page
+from evolution.api.runs import with_champions, with_generations
 from evolution.api.shapes import (
+    ExperimentFiguresSerializer,
     ExperimentListedSerializer,
     ExperimentSerializer,
     FailuresSerializer,
@@ -36,10 +39,11 @@ from evolution.api.shapes import (
 )
 from evolution.enums import Visibility
 from evolution.forms import ListForm
-from evolution.services import control, experiments, sharing
+from evolution.services import control, experiments, several, sharing
 from evolution.views import presentation
 from evolution.views.experiment import history_response
-from evolution.views.lookup import experiment_or_404, experiment_to_change
+from evolution.views.guards import check_may_change_all
+from evolution.views.lookup import experiment_or_404, experiment_to_change, experiments_among
 from simulations.learning_tasks import learning_task_names
 from simulations.parameters import ParameterError
 
@@ -79,9 +83,8 @@ class ExperimentList(ApiView):
         tasks = {name: name for name in learning_task_names()}
         owners = listing.owner_names(visible)
         page, filters = read_page(request, ListForm(request.GET, tasks=tasks, owners=owners))
-        found = page.of(listing.experiments_for_list(filters, visible))
-        found["results"] = ExperimentListedSerializer(found["results"], many=True).data
-        return Response(found)
+        found = listing.experiments_for_list(filters, visible)
+        return Response(page.of(found, ExperimentListedSerializer))
 
     @extend_schema(
         operation_id="launch_experiment",
@@ -124,7 +127,7 @@ class ExperimentDetail(ApiView):
         responses=ExperimentSerializer,
     )
     def get(self, request: Request, pk: int) -> Response:
-        return Response(_described(experiment_or_404(pk, request.user), request.user))
+        return Response(described_experiment(experiment_or_404(pk, request.user), request.user))
 
     @extend_schema(
         operation_id="change_experiment",
@@ -146,7 +149,7 @@ class ExperimentDetail(ApiView):
             if "visibility" in values:
                 visibility = Visibility(values["visibility"])
                 sharing.set_visibility(experiment, visibility, by=request.user)
-        return Response(_described(experiment, request.user))
+        return Response(described_experiment(experiment, request.user))
 
     @extend_schema(
         operation_id="delete_experiment",
@@ -189,7 +192,7 @@ class ExperimentExtend(ApiView):
             control.extend_experiment(experiment, by=request.user, **values)
         except ParameterError as error:
             raise Invalid(parameter_errors(EVOLUTION, error)) from None
-        return Response(_described(experiment, request.user))
+        return Response(described_experiment(experiment, request.user))
 
 
 def _action(name: str, service: Any, summary: str) -> type[ApiView]:
@@ -205,7 +208,7 @@ def _action(name: str, service: Any, summary: str) -> type[ApiView]:
         def post(self, request: Request, pk: int) -> Response:
             experiment = experiment_to_change(pk, request.user)
             service(experiment, by=request.user)
-            return Response(_described(experiment, request.user))
+            return Response(described_experiment(experiment, request.user))
 
     Act.__name__ = Act.__qualname__ = f"Experiment{name.capitalize()}"
     Act.__doc__ = f"{summary}."
@@ -224,6 +227,51 @@ ACTIONS = {
         ("retry", control.retry_failures, "Repeat evaluations that failed by accident"),
     )
 }
+
+
+class ExperimentBulk(ApiView):
+    """Several experiments at once."""
+
+    @extend_schema(
+        operation_id="act_on_experiments",
+        summary="Do the same to several experiments; say of each whether it was done",
+        description="You must be allowed to change all of them. What the state of one refuses "
+        "stops no other.",
+        request=BulkSerializer,
+        responses=BulkOutcomeSerializer(many=True),
+    )
+    def post(self, request: Request) -> Response:
+        values = self.read(BulkSerializer)
+        numbers = values["experiments"]
+        found = experiments_among(numbers, request.user)
+        known = {experiment.pk for experiment in found}
+        missing = [
+            at(f"There is no experiment {number}.", "experiments", place)
+            for place, number in enumerate(numbers)
+            if number not in known
+        ]
+        if missing:
+            raise Invalid(missing)
+        check_may_change_all(request.user, found)
+        outcomes = several.act_on_each(values["action"], found, by=request.user)
+        return Response(BulkOutcomeSerializer(outcomes, many=True).data)
+
+
+class ExperimentFigures(ApiView):
+    """Figures of an experiment as a whole."""
+
+    @extend_schema(
+        operation_id="get_experiment_figures",
+        summary="Show what an experiment has cost, who works on it, and how many runs succeeded",
+        responses=ExperimentFiguresSerializer,
+    )
+    def get(self, request: Request, pk: int) -> Response:
+        experiment = experiment_or_404(pk, request.user)
+        known = presentation.known_rules_of(experiment, None)
+        found = presentation.figures(
+            experiment, selectors.runs_of(experiment), known, selectors.log_of(experiment)
+        )
+        return Response(ExperimentFiguresSerializer(found).data)
 
 
 class ExperimentFailures(ApiView):
@@ -271,26 +319,13 @@ class ExperimentLog(ApiView):
     def get(self, request: Request, pk: int) -> Response:
         experiment = experiment_or_404(pk, request.user)
         page, _ = read_page(request)
-        found = page.of(selectors.log_of(experiment))
-        found["results"] = LogEntrySerializer(found["results"], many=True).data
-        return Response(found)
-
-
-class CsvRenderer(BaseRenderer):
-    """Stands for text/csv in the negotiation; the view writes the text itself."""
-
-    media_type = "text/csv"
-    format = "csv"
-
-    def render(self, data: Any, *_: Any) -> Any:
-        """Leave the text as it is."""
-        return data
+        return Response(page.of(selectors.log_of(experiment), LogEntrySerializer))
 
 
 class ExperimentHistory(ApiView):
     """The whole history as a table."""
 
-    renderer_classes = (CsvRenderer,)
+    renderer_classes = (files_of("text/csv"),)
 
     @extend_schema(
         operation_id="export_history",
@@ -303,25 +338,18 @@ class ExperimentHistory(ApiView):
 
 def _created(experiment: Experiment, user: Person) -> Any:
     location = reverse("api:experiment", args=[experiment.pk])
-    return created(_described(experiment, user), location)
+    return created(described_experiment(experiment, user), location)
 
 
-def _described(experiment: Experiment, user: Person) -> dict[str, Any]:
+def described_experiment(experiment: Experiment, user: Person) -> dict[str, Any]:
     """Return the body that shows an experiment."""
     (listed,) = listing.experiments_for_list(
         {"show": "all"}, type(experiment).objects.filter(pk=experiment.pk)
     )
-    runs = list(
-        listed.runs.without_engine_state()
-        .select_related("champion__rule")
-        .defer("champion__genome", "champion__mutated_genes", "champion__constants")
-        .order_by("index")
-    )
+    runs = with_generations(list(with_champions(listed.runs.all()).order_by("index")))
     listed.shown_runs = runs
     message = selectors.experiment_message(listed, runs)
     best = selectors.best_run(runs)
-    for run in runs:
-        run.generation = selectors.last_generation(run)
     listed.champion = best and {
         "rule": best.champion.rule,
         "fitness": best.champion_fitness,

@@ -14,7 +14,7 @@ from evolution.enums import Visibility
 from evolution.errors import InvalidExperiment
 from evolution.forms import MAX_SEED, TagsField
 from evolution.models.experiment import MAX_RUNS
-from evolution.services import experiments
+from evolution.services import experiments, several
 from simulations.parameters import ParameterError
 
 if TYPE_CHECKING:
@@ -110,6 +110,30 @@ class ChangesSerializer(Serializer):
             return TagsField(required=False).clean(" ".join(words))
         except ValidationError as error:
             raise serializers.ValidationError(error.messages) from None
+
+
+class BulkSerializer(Serializer):
+    """What is done to which experiments."""
+
+    action = serializers.ChoiceField(choices=list(several.ACTIONS))
+    experiments = serializers.ListField(
+        child=IntegerField(min_value=1, max_value=2**63 - 1),
+        min_length=1,
+        max_length=500,
+        help_text="Their numbers.",
+    )
+
+
+class BulkOutcomeSerializer(Serializer):
+    """What became of one experiment."""
+
+    experiment = IntegerField(source="number")
+    is_done = serializers.SerializerMethodField()
+    detail = CharField(source="refusal", help_text="Why it was not done; empty otherwise.")
+
+    def get_is_done(self, outcome: Any) -> bool:
+        """Return whether its state allowed it."""
+        return not outcome.refusal
 
 
 class EstimateSerializer(Serializer):

@@ -12,6 +12,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from evolution.errors import (
+    AccountRefused,
     ComparisonError,
     InvalidExperiment,
     KeyReused,
@@ -115,7 +116,7 @@ def _problem_of(error: Exception) -> dict[str, Any] | None:
         return problem(HTTPStatus.NOT_FOUND, text or "There is nothing here.")
     if isinstance(error, PermissionDenied):
         return problem(HTTPStatus.FORBIDDEN, text or "You may not do this.")
-    if isinstance(error, StateConflict | ProbeRefused | ValidationRefused):
+    if isinstance(error, AccountRefused | ProbeRefused | StateConflict | ValidationRefused):
         return problem(HTTPStatus.CONFLICT, text, **_OF_STATE)
     if isinstance(error, UnknownLearningTask):
         return problem(HTTPStatus.CONFLICT, f"{text} It is not installed here (any more).")

@@ -13,7 +13,7 @@ from rest_framework import serializers
 from evolution.api.problems import InvalidQuery
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rest_framework.request import Request
 
@@ -51,11 +51,23 @@ class Page:
             "results": items,
         }
 
-    def of(self, found: Any) -> dict[str, Any]:
-        """Return this part of a queryset or list."""
+    def of(
+        self,
+        found: Any,
+        shape: type[serializers.Serializer],
+        prepare: Callable[[list[Any]], list[Any]] = list,
+    ) -> dict[str, Any]:
+        """Return the body of an answer with this part of a queryset or list.
+
+        Parameters
+        ----------
+        prepare : callable, optional
+            Gives the items what their shape shows and they lack.
+        """
         count = len(found) if isinstance(found, list) else found.count()
-        items = list(found[self.offset : self.offset + self.limit])
-        return self.answer(items, count=count, is_more=self.offset + self.limit < count)
+        items = prepare(list(found[self.offset : self.offset + self.limit]))
+        shown = shape(items, many=True).data
+        return self.answer(shown, count=count, is_more=self.offset + self.limit < count)
 
     def _address(self, offset: int) -> str:
         query = self.request.GET.copy()
@@ -128,6 +140,8 @@ def _schema(name: str, field: forms.Field) -> dict[str, Any]:
     elif isinstance(field, forms.ChoiceField):
         values = [str(value) for value, _ in field.choices if value != ""]
         schema = {"type": "string", **({"enum": values} if values else {})}
+    elif isinstance(field, forms.DateField):
+        schema = {"type": "string", "format": "date"}
     else:
         schema = {"type": "string"}
         if getattr(field, "max_length", None):

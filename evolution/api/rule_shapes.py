@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 from rest_framework.serializers import (
+    BooleanField,
     CharField,
     ChoiceField,
     DateTimeField,
@@ -17,6 +18,7 @@ from rest_framework.serializers import (
     Serializer,
 )
 
+from evolution.api.asking import InPresetSerializer
 from evolution.api.parameters import LearningTaskField
 from evolution.api.shapes import RuleTextSerializer, fitness_field, texts_field
 from evolution.enums import ProbeState
@@ -87,12 +89,17 @@ class RuleClassSerializer(Serializer):
     """A class of equivalent rules."""
 
     rule = RuleTextSerializer()
+    names = serializers.SerializerMethodField(help_text="That people gave it.")
     fitness = fitness_field(source="evaluation.score", default=None)
     n_trials = IntegerField(source="evaluation.n_trials_done", default=0)
     context = IntegerField(source="evaluation.context_id", allow_null=True, default=None)
     n_forms = IntegerField(help_text="Equivalent forms that are known.")
     n_runs = IntegerField(help_text="Runs that have found it; a lower bound for many forms.")
     n_experiments = IntegerField()
+
+    def get_names(self, found: Any) -> list[str]:
+        """Return the names of any of its forms."""
+        return self.context.get("names", {}).get(found.rule.fingerprint, [])
 
 
 class OccurrenceSerializer(Serializer):
@@ -125,7 +132,11 @@ class ContextSerializer(Serializer):
     n_trials = IntegerField()
     seed = IntegerField()
     preset = CharField()
-    experiments = ListField(child=IntegerField(), help_text="Experiments that use them.")
+    experiments = serializers.SerializerMethodField(help_text="Experiments that use them.")
+
+    def get_experiments(self, context: Any) -> list[int]:
+        """Return their numbers."""
+        return [number for number, _ in context.experiments]
 
 
 class FrontPointSerializer(Serializer):
@@ -144,11 +155,9 @@ class ExportSerializer(Serializer):
     text = CharField()
 
 
-class SimulateSerializer(Serializer):
+class SimulateSerializer(InPresetSerializer):
     """A simulation: of a rule of the catalogue, or of one that is written down."""
 
-    learning_task = LearningTaskField()
-    preset = CharField(max_length=60, default="demo")
     rule = IntegerField(min_value=1, max_value=2**63 - 1, required=False)
     expressions = ListField(
         child=CharField(max_length=MAX_LENGTH, trim_whitespace=False),
@@ -158,14 +167,10 @@ class SimulateSerializer(Serializer):
     )
 
     def validate(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Want one of both, and a preset that there is."""
+        """Want one of both."""
         if ("rule" in values) == ("expressions" in values):
             raise serializers.ValidationError("Give either rule or expressions.")
-        presets = values["learning_task"].presets
-        if values["preset"] not in presets:
-            detail = f"There is no such preset. Choose one of: {', '.join(presets)}."
-            raise serializers.ValidationError({"preset": detail})
-        return values
+        return super().validate(values)
 
 
 class SimulationSerializer(Serializer):
@@ -183,6 +188,9 @@ class SimulationSerializer(Serializer):
     detail = CharField()
     value = FloatField(
         source="result.value", allow_null=True, default=None, help_text="Of the trial."
+    )
+    has_recording = BooleanField(
+        source="result.has_recording", default=False, help_text="Whether get_recording has it."
     )
     panels = serializers.SerializerMethodField(help_text="Titles and summaries of its plots.")
     created_at = DateTimeField()

@@ -36,13 +36,17 @@ from evolution.filters import RuleFilter
 from evolution.front_plot import LAYERS
 from evolution.models import Rule
 from evolution.models.rule import signature_text
+from evolution.rule_shape import shape_panels
 from evolution.services import notes
 from evolution.views.lookup import rule_or_404
+from evolution.views.microscope import fitting_tasks
 from evolution.views.rules import criteria
 from nest_build.rules import PlasticityRule, RuleSyntaxError
 from simulations.learning_tasks import get_learning_task, learning_task_names
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rest_framework.request import Request
 
     from evolution.catalogue import Context
@@ -104,7 +108,10 @@ class RuleList(ApiView):
         classes, is_more = catalogue.rule_classes(
             wanted, offset=page.offset, limit=page.limit, visible=visible
         )
-        found = RuleClassSerializer(classes, many=True).data
+        names = catalogue.names_of_rules(
+            signature_text(task.signature), [item.rule.fingerprint for item in classes]
+        )
+        found = RuleClassSerializer(classes, many=True, context={"names": names}).data
         return Response(page.answer(found, count=None, is_more=is_more))
 
     @extend_schema(
@@ -170,6 +177,20 @@ class RuleDetail(ApiView):
         return Response(_described(rule_or_404(pk, request.user), request))
 
 
+class RuleShape(ApiView):
+    """What a rule looks like."""
+
+    @extend_schema(
+        operation_id="get_rule_shape",
+        summary="Read the data of the plots of a rule itself, as a function of its inputs",
+        responses={200: {"type": "array", "items": {"type": "object"}}},
+    )
+    def get(self, request: Request, pk: int) -> Response:
+        rule = rule_or_404(pk, request.user)
+        tasks = fitting_tasks(rule)
+        return Response(shape_panels(rule, tasks[0] if tasks else None))
+
+
 class RuleForms(ApiView):
     """Equivalent forms."""
 
@@ -182,9 +203,7 @@ class RuleForms(ApiView):
     def get(self, request: Request, pk: int) -> Response:
         rule = rule_or_404(pk, request.user)
         page, _ = read_page(request)
-        found = page.of(catalogue.forms(rule))
-        found["results"] = RuleTextSerializer(found["results"], many=True).data
-        return Response(found)
+        return Response(page.of(catalogue.forms(rule), RuleTextSerializer))
 
 
 class RuleFamily(ApiView):
@@ -199,9 +218,7 @@ class RuleFamily(ApiView):
     def get(self, request: Request, pk: int) -> Response:
         rule = rule_or_404(pk, request.user)
         page, _ = read_page(request)
-        found = page.of(catalogue.relatives(rule, N_RELATIVES))
-        found["results"] = RuleTextSerializer(found["results"], many=True).data
-        return Response(found)
+        return Response(page.of(catalogue.relatives(rule, N_RELATIVES), RuleTextSerializer))
 
 
 class RuleOccurrences(ApiView):
@@ -239,12 +256,15 @@ class RuleEvaluations(ApiView):
         rule = rule_or_404(pk, request.user)
         visible = access.visible_experiments(request.user)
         page, _ = read_page(request)
-        found = page.of(catalogue.evaluations_of(rule, visible, N_CONTEXTS))
-        users = catalogue.experiments_in({item.context_id for item in found["results"]}, visible)
-        for item in found["results"]:
-            item.experiments = [number for number, _ in users.get(item.context_id, [])]
-        found["results"] = RuleEvaluationSerializer(found["results"], many=True).data
-        return Response(found)
+
+        def with_experiments(items: list[Any]) -> list[Any]:
+            users = catalogue.experiments_in({item.context_id for item in items}, visible)
+            for item in items:
+                item.experiments = [number for number, _ in users.get(item.context_id, [])]
+            return items
+
+        found = catalogue.evaluations_of(rule, visible, N_CONTEXTS)
+        return Response(page.of(found, RuleEvaluationSerializer, with_experiments))
 
 
 class RuleNote(ApiView):
@@ -298,14 +318,7 @@ class ContextList(ApiView):
     def get(self, request: Request) -> Response:
         _, contexts = _task_and_contexts(request, access.visible_experiments(request.user))
         page, _ = read_page(request, TaskForm(request.GET))
-        found = page.of(contexts)
-        found["results"] = [
-            ContextSerializer(
-                {**vars(context), "experiments": [pk for pk, _ in context.experiments]}
-            ).data
-            for context in found["results"]
-        ]
-        return Response(found)
+        return Response(page.of(contexts, ContextSerializer))
 
 
 class Front(ApiView):
@@ -320,14 +333,20 @@ class Front(ApiView):
     def get(self, request: Request) -> Response:
         values = read_query(request, ContextForm(request.GET))
         _, contexts = _task_and_contexts(request, access.visible_experiments(request.user))
-        context = next((item for item in contexts if item.pk == values["context"]), None)
-        if context is None:
-            raise Http404("There are no such trials.")
+        context = context_or_404(values["context"], contexts)
         fittest = fronts.fittest_by_complexity(context.pk, context.n_trials)
         points = fronts.pareto_fronts(fittest, len(LAYERS))
         rules = Rule.objects.in_bulk({point.rule_id for point in points})
         found = [{**vars(point), "rule": rules[point.rule_id]} for point in points]
         return Response(FrontPointSerializer(found, many=True).data)
+
+
+def context_or_404(number: int, contexts: Iterable[Context]) -> Context:
+    """Return one of some contexts, or answer that it is not among them."""
+    found = next((item for item in contexts if item.pk == number), None)
+    if found is None:
+        raise Http404("There are no such trials.")
+    return found
 
 
 def parsed_rule(values: dict[str, Any]) -> PlasticityRule:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django import forms
 from django.http import Http404
@@ -22,7 +22,7 @@ from evolution.api.shapes import (
 )
 from evolution.filters import IndividualFilter
 from evolution.models import Generation, Individual
-from evolution.views.individuals import filtered_individuals
+from evolution.views.individuals import N_OFFSPRING, filtered_individuals
 from evolution.views.lookup import experiment_or_404
 from evolution.views.runs import get_run
 
@@ -61,9 +61,8 @@ class RunList(ApiView):
     def get(self, request: Request, pk: int) -> Response:
         page, _ = read_page(request)
         runs = experiment_or_404(pk, request.user).runs.without_engine_state()
-        found = page.of(_with_champions(runs).order_by("index"))
-        found["results"] = [_described(run) for run in found["results"]]
-        return Response(found)
+        found = with_champions(runs).order_by("index")
+        return Response(page.of(found, RunSerializer, with_generations))
 
 
 class RunDetail(ApiView):
@@ -72,7 +71,8 @@ class RunDetail(ApiView):
     @extend_schema(operation_id="get_run", summary="Show a run", responses=RunSerializer)
     def get(self, request: Request, pk: int, number: int) -> Response:
         run = get_run(pk, number, request.user)
-        return Response(_described(_with_champions(type(run).objects.all()).get(pk=run.pk)))
+        (shown,) = with_generations([with_champions(type(run).objects.all()).get(pk=run.pk)])
+        return Response(RunSerializer(shown).data)
 
 
 class GenerationList(ApiView):
@@ -92,9 +92,8 @@ class GenerationList(ApiView):
             found = found.filter(is_improvement=True)
         if values["after"] is not None:
             found = found.filter(index__gt=values["after"])
-        answer = page.of(found.defer(*_LARGE, "parents").order_by("index"))
-        answer["results"] = GenerationSerializer(answer["results"], many=True).data
-        return Response(answer)
+        found = found.defer(*LARGE_OF_CHAMPION, "parents").order_by("index")
+        return Response(page.of(found, GenerationSerializer))
 
 
 class Population(ApiView):
@@ -132,9 +131,7 @@ class IndividualList(ApiView):
     def get(self, request: Request, pk: int, number: int) -> Response:
         run = get_run(pk, number, request.user)
         page, values = read_page(request, IndividualFilter(request.GET))
-        answer = page.of(filtered_individuals(run, values))
-        answer["results"] = IndividualSerializer(answer["results"], many=True).data
-        return Response(answer)
+        return Response(page.of(filtered_individuals(run, values), IndividualSerializer))
 
 
 class IndividualDetail(ApiView):
@@ -151,7 +148,8 @@ class IndividualDetail(ApiView):
         individual = found.filter(run=run, index=index).first()
         if individual is None:
             raise Http404(f"Run {number} has no individual {index}.")
-        _, individual.n_offspring = genealogy.offspring(run, individual, 0)
+        offspring, individual.n_offspring = genealogy.offspring(run, individual, N_OFFSPRING)
+        individual.offspring = [child.index for child in offspring]
         individual.n_trials = run.experiment.task_parameters.get("n_trials", 0)
         evaluation = individual.evaluation
         individual.trials = evaluation.trials[: individual.n_trials] if evaluation else []
@@ -186,13 +184,18 @@ class Lineage(ApiView):
 
 
 #: Columns of a champion that no list needs.
-_LARGE = ("champion__genome", "champion__mutated_genes", "champion__constants")
+LARGE_OF_CHAMPION = ("champion__genome", "champion__mutated_genes", "champion__constants")
 
 
-def _with_champions(runs: QuerySet[Run]) -> QuerySet[Run]:
-    return runs.select_related("champion__rule").defer("engine_state", "pending", *_LARGE)
+def with_champions(runs: QuerySet[Run]) -> QuerySet[Run]:
+    """Load runs with their champions' rules, without what no list needs."""
+    return runs.select_related("champion__rule").defer(
+        "engine_state", "pending", *LARGE_OF_CHAMPION
+    )
 
 
-def _described(run: Run) -> dict[str, Any]:
-    run.generation = selectors.last_generation(run)
-    return RunSerializer(run).data
+def with_generations(runs: list[Run]) -> list[Run]:
+    """Tell each run how far it has come."""
+    for run in runs:
+        run.generation = selectors.last_generation(run)
+    return runs

@@ -68,7 +68,11 @@ _WHY = {
 }
 _OF_READS = (400, 401, 403, 404, 406, 409, 429)
 _OF_WRITES = (*_OF_READS, 413, 415, 422)
-_WITH_KEYS = ("launch_experiment", "clone_experiment", "simulate", "validate_rule", "keep_rule")
+_WITH_KEYS = {
+    "launch_experiment", "clone_experiment", "simulate", "validate_rule", "keep_rule",
+    "create_account", "reproduce_experiment", "validate_experiment", "validate_front",
+    "test_robustness", "simulate_figure",
+}  # fmt: skip
 _KEY = {
     "name": "Idempotency-Key",
     "in": "header",

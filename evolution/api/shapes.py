@@ -5,8 +5,10 @@ A fitness of null is minus infinity: JSON has no such number, and no answer hold
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.serializers import (
     BooleanField,
@@ -37,6 +39,18 @@ def texts_field(**options: Any) -> ListField:
     return ListField(
         child=CharField(), help_text="One expression for each branch of the rule.", **options
     )
+
+
+class NumberField(FloatField):
+    """A number that was computed; null where there is none, or none that is finite."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_null=True, **options)
+
+    def to_representation(self, value: Any) -> float | None:
+        """Return the number."""
+        number = super().to_representation(value)
+        return number if math.isfinite(number) else None
 
 
 class RuleTextSerializer(Serializer):
@@ -123,6 +137,9 @@ class ExperimentSerializer(ExperimentListedSerializer):
     """An experiment with everything but its history."""
 
     notes = CharField()
+    original = IntegerField(
+        source="original_id", allow_null=True, help_text="Of a reproduction: what it repeats."
+    )
     task_parameters = DictField(child=JSONField())
     evolution_parameters = DictField(child=JSONField())
     provenance = DictField(child=CharField())
@@ -132,6 +149,50 @@ class ExperimentSerializer(ExperimentListedSerializer):
     runs = RunSerializer(many=True, source="shown_runs")
     champion = ChampionSerializer(allow_null=True)
     known_rules = KnownRuleSerializer(many=True)
+
+
+class WorkerShareSerializer(Serializer):
+    """Who works."""
+
+    n_alive = IntegerField(help_text="Workers of the installation.")
+    n_busy = IntegerField()
+    here_by_host = DictField(child=IntegerField(), help_text="Busy with this experiment, by host.")
+
+
+class SuccessSerializer(Serializer):
+    """How many runs have come to the target, and how soon."""
+
+    target = FloatField(source="target.fitness")
+    is_baseline = BooleanField(
+        source="target.is_baseline", help_text="The target is the best rule of the literature."
+    )
+    n_reached = IntegerField()
+    n_runs = IntegerField()
+    n_open = IntegerField(help_text="Runs that may still come to it.")
+    median_generation = FloatField(allow_null=True, help_text="Over the runs that reached it.")
+    median_s = FloatField(allow_null=True, help_text="The same in time without pauses, in s.")
+
+
+class EvaluationFiguresSerializer(Serializer):
+    """What all runs have cost together."""
+
+    n_asked = IntegerField(help_text="Rules whose fitness had to be known.")
+    n_computed = IntegerField(help_text="Of these, how many were simulated.")
+    n_cached = IntegerField(help_text="Of these, how many were known.")
+    n_pruned = IntegerField(help_text="Of these, how many were not simulated in all trials.")
+    computed_s = FloatField(help_text="Time of simulation, in s of one core.")
+    saved_s = FloatField(help_text="Time that cache and pruning saved, in s of one core.")
+
+
+class ExperimentFiguresSerializer(Serializer):
+    """What an experiment has cost, who works on it, and how many runs succeeded."""
+
+    evaluations = EvaluationFiguresSerializer()
+    workers = WorkerShareSerializer()
+    queue_length = IntegerField(
+        allow_null=True, help_text="Messages that wait; null where the broker does not answer."
+    )
+    success = SuccessSerializer(allow_null=True, help_text="Null where there is no target.")
 
 
 class GenerationSerializer(Serializer):
@@ -173,6 +234,7 @@ class IndividualDetailSerializer(IndividualSerializer):
     n_trials = IntegerField(help_text="Trials that a fitness is made of.")
     detail = CharField(help_text="More about a failure, for operators.")
     n_offspring = IntegerField()
+    offspring = ListField(child=IntegerField(), help_text="Numbers of the first ones.")
 
 
 class PopulationSerializer(Serializer):
@@ -219,6 +281,12 @@ class FailuresSerializer(Serializer):
     counts = DictField(child=IntegerField(), help_text="By outcome.")
     n_retriable = IntegerField(help_text="Evaluations that may be repeated.")
     latest = FailureSerializer(many=True)
+
+
+def opens_something(secret: Any) -> bool:
+    """Return whether a link or a token is neither revoked nor expired."""
+    is_over = secret.expires_at is not None and secret.expires_at <= timezone.now()
+    return secret.revoked_at is None and not is_over
 
 
 class LogEntrySerializer(Serializer):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from django.http import Http404
@@ -11,7 +10,8 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.response import Response
 
-from evolution.api.base import ApiView
+from evolution.api.asking import LOCATION, followed
+from evolution.api.base import ApiView, asked, files_of
 from evolution.api.problems import Invalid, at
 from evolution.api.queries import page_of, parameters, read_page
 from evolution.api.rule_shapes import SimulateSerializer, SimulationSerializer
@@ -19,21 +19,17 @@ from evolution.api.rules import parsed_rule
 from evolution.enums import Scope
 from evolution.models import Probe
 from evolution.services import notes, probes
-from evolution.services.idempotency import Answer
 from evolution.views.lookup import rule_or_404
 from evolution.views.probes import probe_or_404, visible_probes
+from evolution.views.recordings import TYPES, recording_or_404, recording_response
 from nest_build.rules import PlasticityRule, RuleSyntaxError
 
 if TYPE_CHECKING:
+    from django.http import HttpResponse
     from rest_framework.request import Request
 
-_LOCATION = OpenApiParameter(
-    "Location",
-    OpenApiTypes.STR,
-    OpenApiParameter.HEADER,
-    description="Where to follow it.",
-    response=[202],
-)
+    from evolution.services.idempotency import Answer
+
 _EXAMPLE = OpenApiExample(
     "The error-driven rule",
     {
@@ -61,9 +57,8 @@ class SimulationList(ApiView):
         page, _ = read_page(request)
         # A visitor has none: those that nobody owns (any more) are not his.
         own = visible_probes(request.user).filter(owner__isnull=False, owner=request.user.pk)
-        found = page.of(own.select_related("rule").defer("panels").order_by("-pk"))
-        found["results"] = SimulationSerializer(found["results"], many=True).data
-        return Response(found)
+        found = own.select_related("rule").defer("panels").order_by("-pk")
+        return Response(page.of(found, SimulationSerializer))
 
     @extend_schema(
         operation_id="simulate",
@@ -71,11 +66,8 @@ class SimulationList(ApiView):
         description="The same question asked twice is answered once: then the answer is 200 and "
         "the result is there already.",
         request=SimulateSerializer,
-        parameters=[_LOCATION],
-        responses={
-            202: OpenApiResponse(SimulationSerializer, description="Follow it at Location."),
-            200: OpenApiResponse(SimulationSerializer, description="It was simulated before."),
-        },
+        parameters=[LOCATION],
+        responses=followed(SimulationSerializer, "It was simulated before."),
         examples=[_EXAMPLE],
     )
     def post(self, request: Request) -> Response:
@@ -93,10 +85,10 @@ class SimulationList(ApiView):
 
         def act() -> Answer:
             rule = known or notes.add_to_catalogue(typed)
-            probe = probes.request_probe(rule, task, preset=values["preset"], owner=request.user)
-            status = HTTPStatus.ACCEPTED if probe.is_open else HTTPStatus.OK
+            preset = values["preset"].name
+            probe = probes.request_probe(rule, task, preset=preset, owner=request.user)
             location = reverse("api:simulation", args=[probe.pk])
-            return Answer(status, SimulationSerializer(probe).data, location)
+            return asked(SimulationSerializer(probe).data, location, is_open=probe.is_open)
 
         return self.once(act)
 
@@ -111,6 +103,40 @@ class SimulationDetail(ApiView):
     )
     def get(self, request: Request, pk: int) -> Response:
         return Response(SimulationSerializer(probe_or_404(pk, request.user)).data)
+
+
+class SimulationRecording(ApiView):
+    """All that a simulation has recorded."""
+
+    renderer_classes = tuple(files_of(media_type) for media_type in TYPES.values())
+
+    @extend_schema(
+        operation_id="get_recording",
+        summary="Download all that a simulation has recorded: as NWB, or as a zip archive of CSV",
+        parameters=[OpenApiParameter("kind", str, OpenApiParameter.PATH, enum=list(TYPES))],
+        responses={
+            (200, media_type): OpenApiResponse(OpenApiTypes.BINARY) for media_type in TYPES.values()
+        },
+    )
+    def get(self, request: Request, pk: int, kind: str) -> HttpResponse:
+        return recording_response(recording_or_404(pk, kind, request.user), kind)
+
+
+class RuleSimulations(ApiView):
+    """Simulations of a rule, whoever asked for them."""
+
+    @extend_schema(
+        operation_id="list_rule_simulations",
+        summary="List the simulations of a rule, the latest first",
+        parameters=parameters(),
+        responses=page_of(SimulationSerializer),
+    )
+    def get(self, request: Request, pk: int) -> Response:
+        rule = rule_or_404(pk, request.user)
+        page, _ = read_page(request)
+        found = visible_probes(request.user).filter(rule=rule)
+        found = found.select_related("rule").defer("panels").order_by("-pk")
+        return Response(page.of(found, SimulationSerializer))
 
 
 class SimulationPanel(ApiView):

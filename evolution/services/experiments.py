@@ -15,10 +15,11 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from evolution.enums import Action, ExperimentState, Visibility
-from evolution.errors import InvalidExperiment
+from evolution.errors import InvalidExperiment, StateConflict
 from evolution.models import Experiment, Run
 from evolution.services import audit, held_out
 from evolution.services.control import announce, conflict, wake_on_commit
+from simulations.parameters import ParameterError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -207,24 +208,28 @@ def reproduce_experiment(
     Raises
     ------
     StateConflict
-        If it is not over, or is one of the literature, whose genomes are not known.
-    ParameterError
-        If its parameters are those of an earlier version.
+        If it is not over, is one of the literature, whose genomes are not known, or has parameters
+        of an earlier version.
     """
     if not can_be_reproduced(experiment):
         raise conflict(experiment, "reproduced")
-    reproduction, _ = create_experiment(
-        owner=by,
-        name=f"{experiment.name} (reproduction)"[:200],
-        learning_task=experiment.learning_task,
-        preset=experiment.preset,
-        task_parameters=experiment.get_task_parameters(),
-        evolution_parameters=experiment.get_evolution_parameters(),
-        seed=experiment.seed,
-        n_runs=experiment.n_runs,
-        original=experiment,
-        visibility=Visibility(experiment.visibility),
-    )
+    try:
+        reproduction, _ = create_experiment(
+            owner=by,
+            name=f"{experiment.name} (reproduction)"[:200],
+            learning_task=experiment.learning_task,
+            preset=experiment.preset,
+            task_parameters=experiment.get_task_parameters(),
+            evolution_parameters=experiment.get_evolution_parameters(),
+            seed=experiment.seed,
+            n_runs=experiment.n_runs,
+            original=experiment,
+            visibility=Visibility(experiment.visibility),
+        )
+    except ParameterError as error:
+        raise StateConflict(
+            f"The experiment “{experiment.name}” cannot be reproduced by this version: {error}"
+        ) from None
     launch_experiment(reproduction, by=by, courier=courier)
     return reproduction
 

@@ -23,7 +23,8 @@ from evolution.enums import (
     Visibility,
 )
 from evolution.errors import ValidationRefused
-from evolution.models import Demand, Evaluation, Rule, Validation
+from evolution.fronts import front_rules
+from evolution.models import Demand, Evaluation, EvaluationContext, Rule, Validation
 from evolution.models.rule import signature_text
 from evolution.services import audit, evaluations
 from evolution.services.control import RETRIABLE, wake_on_commit
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
 
     from django.contrib.auth.models import AbstractBaseUser
 
-    from evolution.models import EvaluationContext, Experiment
+    from evolution.catalogue import Context
+    from evolution.models import Experiment
+    from evolution.models.experiment import ExperimentQuerySet
     from evolution.services.couriers import Courier
     from simulations.learning_tasks import LearningTask, Preset
     from simulations.parameters import TaskParameters
@@ -132,6 +135,45 @@ def request_for_experiment(
         subject=subject,
         experiment=experiment,
         courier=courier,
+    )
+
+
+def request_for_front(
+    chosen: Context,
+    learning_task: LearningTask,
+    *,
+    visible: ExperimentQuerySet,
+    n_trials: int | None = None,
+    owner: AbstractBaseUser | None,
+) -> Validation:
+    """Ask for the values of the rules on the Pareto front of trials that experiments share.
+
+    Parameters
+    ----------
+    chosen : catalogue.Context
+        Whose trials.
+    visible : queryset of Experiment
+        What the person who asks may see.
+    n_trials : int, optional
+        By default as many as make a fitness there.
+
+    Raises
+    ------
+    ValidationRefused
+        As for validations.
+    """
+    source = EvaluationContext.objects.get(pk=chosen.pk)
+    # What only private experiments have tried stays with the one that is shown.
+    experiment = visible.filter(context=source).first() if source.shared_at is None else None
+    return request_validation(
+        front_rules(chosen.pk, chosen.n_trials),
+        learning_task,
+        preset=preset_of(learning_task, chosen.preset),
+        parameters=learning_task.parameters_type.from_mapping(source.task_parameters),
+        n_trials=chosen.n_trials if n_trials is None else n_trials,
+        owner=owner,
+        subject="Pareto front of the catalogue",
+        experiment=experiment,
     )
 
 

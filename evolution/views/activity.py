@@ -30,7 +30,7 @@ PER_PAGE = 100
 def page(request: HttpRequest) -> HttpResponse:
     """List what people did, the latest first; filters and page stand in the address."""
     form = ActivityFilter(request.GET)
-    entries = _filtered(form)
+    entries = filtered_entries(form)
     query = request.GET.copy()
     query.pop("page", None)
     context = {
@@ -48,7 +48,7 @@ def page(request: HttpRequest) -> HttpResponse:
 @require_safe
 def table(request: HttpRequest) -> HttpResponse:
     """Return what the filters let through as CSV."""
-    entries = _filtered(ActivityFilter(request.GET))
+    entries = filtered_entries(ActivityFilter(request.GET))
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["when", "who", "what", "subject", "detail", "address"])
@@ -66,7 +66,8 @@ def _inert(text: str) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
-def _filtered(form: ActivityFilter) -> LogEntryQuerySet:
+def filtered_entries(form: ActivityFilter) -> LogEntryQuerySet:
+    """Return what the filters let through, the latest first; nothing where one does not fit."""
     entries = LogEntry.objects.order_by("-pk")
     if not form.is_valid():
         return entries.none()

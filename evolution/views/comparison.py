@@ -60,7 +60,7 @@ class _View:
             raise ComparisonError(_first_error(self.form))
         values = self.form.cleaned_data
         self.groups = comparison.groups_of(*choices(query), visible)
-        self.learning_task = _common_task(self.groups)
+        self.learning_task = common_task(self.groups)
         self.labels = fitness_axes(self.learning_task) if self.learning_task else {}
         self.scale = values["scale"] or ("log" if "log" in self.labels else "linear")
         if self.learning_task and self.scale not in self.labels:
@@ -199,7 +199,6 @@ def _results(view: _View, query: QueryDict, visible: ExperimentQuerySet) -> dict
     difference = inference.compare_values(finals)
     known = [(key, own) for key, own in zip(keys, times, strict=True) if own and own.n_runs]
     time_difference = inference.compare_times([own for _, own in known])
-    is_few = 2 < len(groups) <= MAX_PAIRED_GROUPS
     return {
         "learning_task": view.learning_task,
         "fitness_label": view.learning_task.fitness_label,
@@ -222,12 +221,19 @@ def _results(view: _View, query: QueryDict, visible: ExperimentQuerySet) -> dict
         "difference": difference,
         "pairs": [
             {"first": keys[pair.first], "second": keys[pair.second], "pair": pair}
-            for pair in (inference.compare_pairs(finals) if is_few else ())
+            for pair in compared_pairs(groups)
         ],
         "times_words": words.times(time_difference, [key for key, _ in known]),
         "times_summary": words.times_summary(known, view.clock),
         "time_difference": time_difference,
     }
+
+
+def compared_pairs(groups: Sequence[Group]) -> list[inference.Pair]:
+    """Return the final fitness of groups two by two, where these are few, and more than two."""
+    if not 2 < len(groups) <= MAX_PAIRED_GROUPS:
+        return []
+    return inference.compare_pairs([group.final_fitness for group in groups])
 
 
 def _row(
@@ -323,7 +329,8 @@ def choices(query: QueryDict) -> tuple[list[int], list[tuple[int, int]]]:
     return list(dict.fromkeys(experiments)), list(dict.fromkeys(runs))
 
 
-def _common_task(groups: Sequence[Group]) -> LearningTask | None:
+def common_task(groups: Sequence[Group]) -> LearningTask | None:
+    """Return the learning task of all groups, None where there are several, or no groups."""
     try:
         tasks = [group.experiment.learning_task for group in groups]
     except UnknownLearningTask as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from django import forms
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
@@ -22,7 +24,10 @@ from evolution.views.guards import for_members, open_to_link_holders
 from evolution.views.lookup import experiment_or_404
 from evolution.views.streaming import streamed_file
 from evolution.views.tables import Column, Table
-from simulations.parameters import ParameterError
+
+if TYPE_CHECKING:
+    from evolution.access import Person
+    from evolution.models import Experiment
 
 #: Larger files are imported by the command.
 PAGE_LIMITS = Limits(file_bytes=128 * 2**20, unpacked_bytes=2**30)
@@ -45,7 +50,11 @@ class ImportForm(forms.Form):
 @require_safe
 def export(request: HttpRequest, pk: int) -> HttpResponse:
     """Send an experiment with its whole history as a file."""
-    experiment = experiment_or_404(pk, request.user)
+    return export_response(request, experiment_or_404(pk, request.user))
+
+
+def export_response(request: HttpRequest, experiment: Experiment) -> HttpResponse:
+    """Return the file of an experiment, and write down who took it."""
     audit.record(Action.EXPORTED, by=request.user, experiment=experiment, detail="experiment file")
     pieces = export_experiment(experiment, written_by=experiments.provenance())
     return streamed_file(
@@ -85,11 +94,6 @@ def reproduce(request: HttpRequest, pk: int) -> HttpResponse:
         reproduction = experiments.reproduce_experiment(experiment, by=request.user)
     except StateConflict as error:
         return conflict(request, str(error), experiment.get_absolute_url())
-    except ParameterError as error:
-        message = (
-            f"The experiment “{experiment.name}” cannot be reproduced by this version: {error}"
-        )
-        return conflict(request, message, experiment.get_absolute_url())
     return redirect("evolution:experiment-difference", reproduction.pk)
 
 
@@ -98,10 +102,7 @@ def reproduce(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 def difference(request: HttpRequest, pk: int) -> HttpResponse:
     """Compare a reproduction with its original, generation by generation, as far as both are."""
-    experiment = experiment_or_404(pk, request.user)
-    if experiment.original is None:
-        raise Http404(f"Experiment {pk} is no reproduction, or its original was deleted.")
-    experiment_or_404(experiment.original.pk, request.user)
+    experiment = reproduction_or_404(pk, request.user)
     found = differences(experiment)
     if tables.is_wanted(request):
         columns = _columns(experiment.learning_task.fitness_label)
@@ -115,6 +116,15 @@ def difference(request: HttpRequest, pk: int) -> HttpResponse:
         "difference": found,
     }
     return render(request, "evolution/difference.html", context)
+
+
+def reproduction_or_404(pk: int, user: Person) -> Experiment:
+    """Return a reproduction whose original somebody may see as well, or answer that it is none."""
+    experiment = experiment_or_404(pk, user)
+    if experiment.original is None:
+        raise Http404(f"Experiment {pk} is no reproduction, or its original was deleted.")
+    experiment_or_404(experiment.original.pk, user)
+    return experiment
 
 
 def _columns(fitness_label: str) -> list[Column]:

@@ -14,18 +14,18 @@ from django.views.decorators.http import require_POST, require_safe
 
 from evolution import access, listing
 from evolution.enums import ExperimentState
-from evolution.errors import StateConflict
 from evolution.forms import BulkForm, ListForm
 from evolution.models import Rule
 from evolution.plots import sparkline
-from evolution.services import control
+from evolution.services import several
 from evolution.views import tables
-from evolution.views.guards import check_may_change, open_to_the_public
+from evolution.views.guards import check_may_change_all, open_to_the_public
+from evolution.views.lookup import experiments_among
 from evolution.views.tables import Column, Table
 from simulations.learning_tasks import UnknownLearningTask, get_learning_task, learning_task_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from django.db.models import QuerySet
     from django.http import HttpRequest
@@ -51,14 +51,14 @@ _COLUMNS = (
     Column("runs", "experiment.n_runs"),
     Column("started", "experiment.created_at"),
 )
-#: Service by action, and the word for what was done.
-_BULK: dict[str, tuple[Callable[..., None], str]] = {
-    "pause": (control.pause_experiment, "paused"),
-    "resume": (control.resume_experiment, "resumed"),
-    "stop": (control.stop_experiment, "stopped"),
-    "archive": (control.archive_experiment, "archived"),
-    "unarchive": (control.unarchive_experiment, "taken out of the archive"),
-    "delete": (control.delete_experiment, "deleted"),
+#: What was done, in a word.
+_PARTICIPLES = {
+    "pause": "paused",
+    "resume": "resumed",
+    "stop": "stopped",
+    "archive": "archived",
+    "unarchive": "taken out of the archive",
+    "delete": "deleted",
 }
 #: What cannot be undone is asked for twice; whoever deletes types this word.
 _ASKED_TWICE = {"stop", "delete"}
@@ -137,12 +137,7 @@ def bulk(request: HttpRequest) -> HttpResponse:
     action = values["action"]
     if query := QueryDict(values["query"]).urlencode():
         back_url = f"{back_url}?{query}"
-    experiments = list(
-        access.visible_experiments(request.user)
-        .select_related("owner")
-        .filter(pk__in=values["experiment"])
-        .order_by("pk")
-    )
+    experiments = experiments_among(values["experiment"], request.user)
     if not experiments:
         messages.warning(request, "No experiment was chosen. Nothing was changed.")
         return redirect(back_url)
@@ -150,8 +145,7 @@ def bulk(request: HttpRequest) -> HttpResponse:
         chosen = QueryDict(mutable=True)
         chosen.setlist("experiment", [experiment.pk for experiment in experiments])
         return redirect(f"{reverse('evolution:compare')}?{chosen.urlencode()}")
-    for experiment in experiments:
-        check_may_change(request.user, experiment)
+    check_may_change_all(request.user, experiments)
     if action in _ASKED_TWICE:
         typed = request.POST.get("confirmation")
         is_sure = typed is not None and (action != "delete" or typed.strip() == CONFIRMATION)
@@ -172,15 +166,10 @@ def bulk(request: HttpRequest) -> HttpResponse:
 
 
 def _do(request: HttpRequest, action: str, experiments: list[Experiment]) -> None:
-    service, participle = _BULK[action]
-    done, refused = [], []
-    for experiment in experiments:
-        try:
-            service(experiment, by=request.user)
-        except StateConflict as error:
-            refused.append(str(error))
-        else:
-            done.append(experiment.name)
+    outcomes = several.act_on_each(action, experiments, by=request.user)
+    done = [outcome.name for outcome in outcomes if not outcome.refusal]
+    refused = [outcome.refusal for outcome in outcomes if outcome.refusal]
+    participle = _PARTICIPLES[action]
     if len(done) == 1:
         messages.success(request, f"The experiment “{done[0]}” was {participle}.")
     elif done:

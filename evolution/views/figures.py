@@ -41,11 +41,11 @@ def index(request: HttpRequest) -> HttpResponse:
 @require_safe
 def page(request: HttpRequest, name: str) -> HttpResponse:
     """Show all panels of a figure, and what is missing of it."""
-    figure = _figure_or_404(name)
+    figure = figure_or_404(name)
     form = FigureForm(request.GET, figure=figure, reader=request.user)
     choice = form.choice()
     answers = figures.answers(choice)
-    panels = all_panels(choice, _simulated(answers), _held_out(answers))
+    panels = panels_of(choice, answers)
     context = {
         "section": "figures",
         "figure": figure,
@@ -55,7 +55,7 @@ def page(request: HttpRequest, name: str) -> HttpResponse:
         "rows": [[panels[key] for key in row] for row in figure.layout],
         "suggestions": [" ; ".join(rule.expressions) for rule in figure.rules],
         "evolve_command": command_for(figure),
-        **_progress(choice, answers),
+        **progress_of(choice, answers),
     }
     return render(request, "evolution/figure.html", context, status=200 if form.is_valid() else 400)
 
@@ -65,12 +65,12 @@ def page(request: HttpRequest, name: str) -> HttpResponse:
 @require_safe
 def progress(request: HttpRequest, name: str) -> HttpResponse:
     """Return the part of the page that says how far its simulations are (for htmx)."""
-    figure = _figure_or_404(name)
+    figure = figure_or_404(name)
     choice = FigureForm(request.GET, figure=figure, reader=request.user).choice()
     context = {
         "figure": figure,
         "query": request.GET.urlencode(),
-        **_progress(choice, figures.answers(choice)),
+        **progress_of(choice, figures.answers(choice)),
     }
     response = render(request, "evolution/_figure_progress.html", context)
     if not context["is_open"]:
@@ -83,7 +83,7 @@ def progress(request: HttpRequest, name: str) -> HttpResponse:
 @require_POST
 def simulate(request: HttpRequest, name: str) -> HttpResponse:
     """Ask workers for the simulations that a figure lacks."""
-    figure = _figure_or_404(name)
+    figure = figure_or_404(name)
     form = FigureForm(request.GET, figure=figure, reader=request.user)
     address = reverse("evolution:figure", args=[name])
     if query := request.GET.urlencode():
@@ -101,14 +101,25 @@ def simulate(request: HttpRequest, name: str) -> HttpResponse:
 @require_safe
 def panel(request: HttpRequest, name: str, key: str) -> HttpResponse:
     """Return one panel for BokehJS."""
-    figure = _figure_or_404(name)
+    figure = figure_or_404(name)
     form = FigureForm(request.GET, figure=figure, reader=request.user)
     if not form.is_valid():
         return JsonResponse({"error": "The address asks for what is not there."}, status=400)
-    shown = _panel(form.choice(), key)
-    if shown is None or shown.get("missing"):
-        raise Http404("There is no such panel.")
+    shown = panel_or_404(form.choice(), key)
     return figure_response(panel_figure(shown, name=f"{figure.name}-{key}"))
+
+
+def panel_or_404(choice: FigureChoice, key: str) -> dict[str, Any]:
+    """Return one panel with its data, or answer that it is not there, or not yet."""
+    found = _panel(choice, key)
+    if found is None or found.get("missing"):
+        raise Http404("There is no such panel.")
+    return found
+
+
+def panels_of(choice: FigureChoice, answers: dict[str, Probe | None]) -> dict[str, dict[str, Any]]:
+    """Return all panels by key; those of a simulation are without data, which are large."""
+    return all_panels(choice, _simulated(answers), _held_out(answers))
 
 
 def _panel(choice: FigureChoice, key: str) -> dict[str, Any] | None:
@@ -142,7 +153,7 @@ def _is_done(probe: Probe | None) -> bool:
     return probe is not None and probe.state == ProbeState.FINISHED
 
 
-def _progress(choice: FigureChoice, answers: dict[str, Probe | None]) -> dict[str, Any]:
+def progress_of(choice: FigureChoice, answers: dict[str, Probe | None]) -> dict[str, Any]:
     """Return what is said of the simulations of a figure."""
     asked = figures.questions(choice)
     labels = {ProbeKind.FIGURE: "Trial that is shown", ProbeKind.HELD_OUT: "Held-out trials"}
@@ -162,7 +173,8 @@ def _progress(choice: FigureChoice, answers: dict[str, Probe | None]) -> dict[st
     }
 
 
-def _figure_or_404(name: str) -> PaperFigure:
+def figure_or_404(name: str) -> PaperFigure:
+    """Return a figure of the paper, or answer that there is none of that name."""
     try:
         return get_figure(name)
     except UnknownFigure as error:

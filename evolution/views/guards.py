@@ -15,7 +15,7 @@ from django.core.exceptions import PermissionDenied
 from evolution import access
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from django.http import HttpRequest, HttpResponse
 
@@ -70,6 +70,12 @@ def check_may_change(user: Person, experiment: Experiment) -> None:
         f"The experiment “{experiment.name}” belongs to {owner}: only its owner and operators may "
         "change it. Nothing was changed."
     )
+
+
+def check_may_change_all(user: Person, experiments: Iterable[Experiment]) -> None:
+    """Raise PermissionDenied if somebody may not change one of several experiments."""
+    for experiment in experiments:
+        check_may_change(user, experiment)
 
 
 def _only(view: View, is_allowed: Callable[[Person], bool], message: str) -> View:

@@ -23,9 +23,8 @@ from evolution import access, catalogue, validated
 from evolution.enums import ValidationKind, ValidationState
 from evolution.errors import ValidationRefused
 from evolution.estimates import METHODS
-from evolution.fronts import front_rules
 from evolution.held_out_plots import Column, tornado_figure, trials_figure
-from evolution.models import EvaluationContext, Validation
+from evolution.models import Validation
 from evolution.models.rule import signature_text
 from evolution.robustness import robustness
 from evolution.services import validations
@@ -90,12 +89,10 @@ def validate_experiment(request: HttpRequest, pk: int) -> HttpResponse:
     n_trials = _number_of_trials(request)
     if n_trials is None:
         return HttpResponseBadRequest(_TRIALS_MESSAGE)
-    if which == "champions":
-        rules, words = validated.champions_of(experiment), "champions"
-    elif which == "front":
-        rules, words = validated.front_of(experiment), "Pareto front"
+    if which in {"champions", "front"}:
+        rules, words = validated.rules_in_words(experiment, is_front=which == "front")
     elif which.isascii() and which.isdigit() and len(which) < 10:
-        rules, words = validated.champions_of(experiment, int(which)), f"champion of run {which}"
+        rules, words = validated.rules_in_words(experiment, run=int(which))
     else:
         return HttpResponseBadRequest("There are no such rules in this experiment.")
     back = _back(request, f"{experiment.get_absolute_url()}#validation")
@@ -124,20 +121,10 @@ def validate_front(request: HttpRequest) -> HttpResponse:
     chosen = contexts.get(request.POST.get("context", ""))
     if chosen is None:
         raise Http404("There are no such trials.")
-    source = EvaluationContext.objects.get(pk=chosen.pk)
-    # What only private experiments have tried stays with the one that is shown.
-    experiment = visible.filter(context=source).first() if source.shared_at is None else None
     back = _back(request, "/rules/")
     try:
-        validation = validations.request_validation(
-            front_rules(chosen.pk, chosen.n_trials),
-            task,
-            preset=validations.preset_of(task, chosen.preset),
-            parameters=task.parameters_type.from_mapping(source.task_parameters),
-            n_trials=n_trials,
-            owner=request.user,
-            subject="Pareto front of the catalogue",
-            experiment=experiment,
+        validation = validations.request_for_front(
+            chosen, task, visible=visible, n_trials=n_trials, owner=request.user
         )
     except ValidationRefused as error:
         return conflict(request, str(error), back)
@@ -147,12 +134,7 @@ def validate_front(request: HttpRequest) -> HttpResponse:
 @require_POST
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:
     """Let workers leave what is missing of a validation."""
-    validation = _validation_or_404(pk, request.user)
-    if not access.may_cancel(request.user, validation):
-        raise PermissionDenied(
-            "Only who has asked for a validation, and operators, may cancel it. "
-            "Nothing was changed."
-        )
+    validation = validation_to_cancel(pk, request.user)
     validations.cancel(validation)
     messages.success(request, "The validation was cancelled. Values that are known are kept.")
     return redirect(_back(request, "/rules/"))
@@ -317,11 +299,18 @@ def _is_open(unfinished: Iterable[dict[str, Any]]) -> bool:
     return any(item["validation"].state == ValidationState.OPEN for item in unfinished)
 
 
-def _validation_or_404(pk: int, user: Person) -> Validation:
+def validation_to_cancel(pk: int, user: Person) -> Validation:
+    """Return a validation that somebody may cancel; answer 404 or 403 otherwise."""
     try:
-        return access.visible_validations(user).get(pk=pk)
+        validation = access.visible_validations(user).get(pk=pk)
     except (Validation.DoesNotExist, OverflowError):
         raise Http404(f"There is no validation {pk}.") from None
+    if not access.may_cancel(user, validation):
+        raise PermissionDenied(
+            "Only who has asked for a validation, and operators, may cancel it. "
+            "Nothing was changed."
+        )
+    return validation
 
 
 def tasks_of(rule: Rule) -> list[LearningTask]:

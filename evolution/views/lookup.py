@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.contrib.auth import get_user_model
 from django.http import Http404
 
 from evolution import access
@@ -11,6 +12,10 @@ from evolution.models import Experiment, Rule
 from evolution.views.guards import check_may_change
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from django.contrib.auth.models import User
+
     from evolution.access import Person
 
 
@@ -30,9 +35,24 @@ def experiment_to_change(pk: int, user: Person) -> Experiment:
     return experiment
 
 
+def experiments_among(numbers: Iterable[int], user: Person) -> list[Experiment]:
+    """Return those of some experiments that somebody may see, by their numbers."""
+    visible = access.visible_experiments(user).select_related("owner")
+    return list(visible.filter(pk__in=list(numbers)).order_by("pk"))
+
+
 def rule_or_404(pk: int, user: Person) -> Rule:
     """Return a rule, or end the request with a page that says what is not."""
     try:
         return access.visible_rules(user).get(pk=pk)
     except (Rule.DoesNotExist, OverflowError):
         raise Http404(f"There is no rule {pk}.") from None
+
+
+def account_or_404(pk: int) -> User:
+    """Return an account with its role, or end the request with a page that says what is not."""
+    users = get_user_model()
+    try:
+        return access.with_role(users.objects).get(pk=pk)
+    except (users.DoesNotExist, OverflowError):
+        raise Http404(f"There is no account {pk}.") from None

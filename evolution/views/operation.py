@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 #: Rows of each list of what is stuck.
-_N_ROWS = 20
+N_ROWS = 20
 _ORDERS = {
     "drain": (orders.drain, "The workers of {} finish what they do and take no more."),
     "resume": (orders.resume, "The workers of {} take work again."),
@@ -41,7 +41,7 @@ _ORDERS = {
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
     """Show the page; its state is a part that renews itself."""
-    context = {"section": "operation", "versions": _versions(), **_state()}
+    context = {"section": "operation", "versions": versions(), **_state()}
     return render(request, "evolution/operation.html", context)
 
 
@@ -81,15 +81,16 @@ def _state() -> dict[str, Any]:
         "n_busy": sum(host.n_busy for host in hosts),
         "queue_length": queue_length(),
         "work": operation.work(),
-        "stale": operation.stale_leases(_N_ROWS),
-        "quiet_runs": operation.quiet_runs(_N_ROWS),
-        "failed_runs": operation.failed_runs(_N_ROWS),
+        "stale": operation.stale_leases(N_ROWS),
+        "quiet_runs": operation.quiet_runs(N_ROWS),
+        "failed_runs": operation.failed_runs(N_ROWS),
         "failures": operation.failures_by_reason().items(),
         "engine_version": engine_version(),
     }
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Return the versions of what this process is made of, and of the database, by name."""
     return {**_own_versions(), "Database": _database_version()}
 
 

@@ -18,6 +18,7 @@ from evolution.errors import AccountRefused
 from evolution.services import accounts
 from evolution.views.control import conflict
 from evolution.views.guards import for_operators
+from evolution.views.lookup import account_or_404
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -59,7 +60,7 @@ def page(request: HttpRequest) -> HttpResponse:
 @require_POST
 def role(request: HttpRequest, pk: int) -> HttpResponse:
     """Give an account another role."""
-    user = _user_or_404(pk)
+    user = account_or_404(pk)
     form = RoleForm(request.POST)
     if not form.is_valid():
         raise Http404("There is no such role.")
@@ -75,7 +76,7 @@ def role(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def active(request: HttpRequest, pk: int) -> HttpResponse:
     """Deactivate an account, or let its holder sign in again."""
-    user = _user_or_404(pk)
+    user = account_or_404(pk)
     try:
         accounts.set_active(user, request.POST.get("active") == "1", by=request.user)
     except AccountRefused as error:
@@ -90,14 +91,7 @@ def active(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def password_link(request: HttpRequest, pk: int) -> HttpResponse:
     """Show a link with which somebody sets a password."""
-    return _show_link(request, _user_or_404(pk), status=200)
-
-
-def _user_or_404(pk: int) -> User:
-    try:
-        return access.with_role(get_user_model().objects).get(pk=pk)
-    except (get_user_model().DoesNotExist, OverflowError):
-        raise Http404(f"There is no account {pk}.") from None
+    return _show_link(request, account_or_404(pk), status=200)
 
 
 def _show_link(request: HttpRequest, user: User, *, status: int) -> HttpResponse:

@@ -19,7 +19,7 @@ from evolution.services import sharing
 from evolution.views.lookup import experiment_to_change
 
 if TYPE_CHECKING:
-    from evolution.models import Experiment
+    from evolution.models import Experiment, ShareLink
 
 _LIFETIMES = {"7": "a week", "30": "a month", "365": "a year", "": "until it is revoked"}
 
@@ -85,10 +85,7 @@ def create(request: HttpRequest, pk: int) -> HttpResponse:
 def revoke(request: HttpRequest, pk: int, link: int) -> HttpResponse:
     """End a link."""
     experiment = experiment_to_change(pk, request.user)
-    found = experiment.share_links.filter(pk=link).first()
-    if found is None:
-        raise Http404(f"The experiment {pk} has no such link.")
-    sharing.revoke_link(found, by=request.user)
+    sharing.revoke_link(link_or_404(experiment, link), by=request.user)
     messages.success(request, "The link was revoked. Who reads with it now is shut out.")
     return redirect("evolution:sharing", pk)
 
@@ -111,6 +108,14 @@ def open_link(request: HttpRequest, secret: str) -> HttpResponse:
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["X-Robots-Tag"] = "noindex, nofollow"
     return response
+
+
+def link_or_404(experiment: Experiment, number: int) -> ShareLink:
+    """Return a link to an experiment, or answer that there is none."""
+    found = experiment.share_links.filter(pk=number).first()
+    if found is None:
+        raise Http404(f"The experiment {experiment.pk} has no such link.")
+    return found
 
 
 def _show(

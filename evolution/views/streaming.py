@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from asgiref.sync import sync_to_async
-from django.core.handlers.asgi import ASGIRequest
 from django.http import StreamingHttpResponse
 from django.utils.http import content_disposition_header
 
@@ -22,7 +21,8 @@ def streamed_file(
 ) -> StreamingHttpResponse:
     """Return the answer that sends pieces as a file to be saved."""
     # Served by ASGI, Django would collect all pieces of a plain iterator before it sends the first.
-    content = _in_turn(pieces) if isinstance(request, ASGIRequest) else pieces
+    # Requests of the API are wrapped, and have what theirs has.
+    content = _in_turn(pieces) if hasattr(request, "scope") else pieces
     response = StreamingHttpResponse(content, content_type=content_type)
     response.headers["Content-Disposition"] = content_disposition_header(True, name)
     return response

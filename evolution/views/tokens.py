@@ -13,7 +13,6 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from evolution import access
 from evolution.enums import Scope
 from evolution.models import ApiToken
 from evolution.services import tokens
@@ -37,8 +36,8 @@ class TokenForm(forms.Form):
 
     def __init__(self, user: Person, data: Any = None) -> None:
         super().__init__(data, initial={"scopes": [Scope.READ], "days": "90"}, label_suffix="")
-        if not access.may_simulate(user):
-            self.fields["scopes"].choices = [(Scope.READ.value, Scope.READ.label)]
+        allowed = tokens.scopes_of(user)
+        self.fields["scopes"].choices = [(scope.value, scope.label) for scope in allowed]
 
 
 @never_cache
@@ -68,12 +67,18 @@ def create(request: HttpRequest) -> HttpResponse:
 @require_POST
 def revoke(request: HttpRequest, pk: int) -> HttpResponse:
     """End a token."""
-    token = ApiToken.objects.filter(owner=request.user, pk=pk).first()
-    if token is None:
-        raise Http404("You have no such token.")
+    token = own_token_or_404(pk, request.user)
     tokens.revoke_token(token, by=request.user)
     messages.success(request, f"The token “{token.name}” was revoked.")
     return redirect("evolution:tokens")
+
+
+def own_token_or_404(pk: int, user: Person) -> ApiToken:
+    """Return a token of somebody, or answer that he has none like this."""
+    token = ApiToken.objects.filter(owner=user, pk=pk).first()
+    if token is None:
+        raise Http404("You have no such token.")
+    return token
 
 
 def _show(

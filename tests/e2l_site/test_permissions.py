@@ -80,6 +80,8 @@ API_PRIVATE = (*API, 404, 404, 200, 200)
 API_READ = (*API, 200, 200, 200, 200)
 API_RULE = (*API, 404, 404, 200, 200)
 API_CHANGE = (*API, 403, 404)
+API_OPERATORS = (*API, 403, 403, 403, 200)
+API_OPERATORS_POST = (*API, 403, 403, 403, 422)
 NO_SUCH_METHOD = (405,) * 6
 
 #: Route: (answers to GET, answers to POST). Routes of experiments are asked of the private one.
@@ -226,18 +228,45 @@ TABLE: dict[str, tuple[tuple, tuple]] = {
         f"api:{name}": (API_PRIVATE, NO_SUCH_METHOD)
         for name in (
             "failures", "log", "history", "runs", "run", "generations", "population",
-            "individuals", "individual", "lineage",
+            "individuals", "individual", "lineage", "export", "figures-of",
+            "champions",
         )
     },
+    "api:bulk": (NO_SUCH_METHOD, (*API, 403, 422, 422, 422)),
+    "api:import": (NO_SUCH_METHOD, (*API, 403, 415, 415, 415)),
+    "api:reproduce": (NO_SUCH_METHOD, (*API, 403, 404, 201, 201)),
+    "api:difference": ((*API, 404, 404, 404, 404), NO_SUCH_METHOD),
+    "api:links": (API_PRIVATE, (*API_CHANGE, 201, 201)),
+    "api:link": (NO_SUCH_METHOD, NO_SUCH_METHOD),
     **{
         f"api:{name}": (API_RULE, NO_SUCH_METHOD)
         for name in (
             "rule", "forms", "family", "occurrences", "evaluations", "exports", "simulation",
-            "panel", "held-out", "validation",
+            "panel", "held-out", "validation", "recording", "simulations-of", "shape",
         )
     },
     "api:validations": (NO_SUCH_METHOD, (*API_CHANGE, 422, 422)),
+    "api:validations-of": (NO_SUCH_METHOD, (*API_CHANGE, 202, 202)),
+    "api:robustness": (API_RULE, (*API_CHANGE, 422, 422)),
+    "api:front-validations": (NO_SUCH_METHOD, (*API, 403, 422, 422, 422)),
+    "api:all-validations": (API_READ, NO_SUCH_METHOD),
+    "api:cancel": (NO_SUCH_METHOD, (*API_CHANGE, 200, 200)),
     "api:note": (NO_SUCH_METHOD, NO_SUCH_METHOD),
+    **{
+        f"api:{name}": (API_READ, NO_SUCH_METHOD) for name in ("figures", "figure", "figure-panel")
+    },
+    "api:figure-simulations": (NO_SUCH_METHOD, (*API, 403, 202, 202, 202)),
+    "api:people": (API_OPERATORS, API_OPERATORS_POST),
+    **{
+        f"api:{name}": (API_OPERATORS, NO_SUCH_METHOD)
+        for name in ("person", "activity", "operation")
+    },
+    **{
+        f"api:{name}-host": (NO_SUCH_METHOD, API_OPERATORS_POST)
+        for name in ("drain", "resume", "restart")
+    },
+    "api:tokens": (API_READ, NO_SUCH_METHOD),
+    "api:token": (NO_SUCH_METHOD, NO_SUCH_METHOD),
 }  # fmt: skip
 
 
@@ -336,14 +365,21 @@ class World:
             *(f"api:{name}" for name in _OF_RULES),
         }:
             pk = self.rule.pk
-        elif route in {"evolution:probe", "evolution:probe-panel", "api:simulation", "api:panel"}:
+        elif route in {
+            "evolution:probe",
+            "evolution:probe-panel",
+            "api:simulation",
+            "api:panel",
+            "api:recording",
+        }:
             pk = self.probe.pk
-        elif route in {"evolution:cancel-validation", "api:validation"}:
+        elif route in {"evolution:cancel-validation", "api:validation", "api:cancel"}:
             pk = self.validation.pk
         elif route in {
             "evolution:account-role",
             "evolution:account-active",
             "evolution:password-link",
+            "api:person",
         }:
             pk = self.users["stranger"].pk
         known = {
@@ -351,9 +387,9 @@ class World:
             "context_id": self.validation.context_id,
             "secret": "no-such-secret", "token": "no-such-token", "uidb64": "MQ",
         }  # fmt: skip
-        if route == "evolution:probe-recording":
+        if route in {"evolution:probe-recording", "api:recording"}:
             known |= {"pk": self.probe.pk, "kind": "zip"}
-        if route.startswith("evolution:figure"):
+        if route.startswith(("evolution:figure", "api:figure")):
             known |= {"name": "fig5", "key": "5E"}
         elif route == "evolution:export-rule":
             known |= {"name": "latex"}
@@ -362,7 +398,7 @@ class World:
 
 _OF_RULES = (
     "rule", "forms", "family", "occurrences", "evaluations", "exports", "note", "held-out",
-    "validations",
+    "validations", "robustness", "simulations-of", "shape",
 )  # fmt: skip
 _PANEL = {
     "kind": "lines", "title": "t", "summary": "s", "x_label": "x", "y_label": "y",

@@ -7,10 +7,24 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from evolution.enums import ExperimentState, ProbeState, Role, Scope, Visibility
-from evolution.models import Evaluation, Experiment, Individual, Probe, Rule, Validation
+from evolution.experiment_export import export_experiment
+from evolution.models import (
+    ApiToken,
+    Evaluation,
+    Experiment,
+    Individual,
+    Probe,
+    Recording,
+    Rule,
+    Validation,
+    Worker,
+)
 from evolution.services import accounts, probes, sharing, tokens, validations
 from simulations.learning_tasks import get_learning_task
+from simulations.recordings import pack
 from tests.evolution import histories
 
 if TYPE_CHECKING:
@@ -63,6 +77,10 @@ class Cast:
     ----------
     hidden : list of Experiment
         Private ones of the other member.
+    people, tokens : list of int
+        Numbers of accounts that play no part, and of their tokens.
+    links : list of int
+        Numbers of links to the first experiment.
     """
 
     member: User
@@ -71,11 +89,19 @@ class Cast:
     operator: User
     own: list[Experiment]
     hidden: list[Experiment]
+    people: list[int]
+    tokens: list[int]
+    links: list[int]
 
     @property
     def experiments(self) -> list[int]:
         """Numbers of all experiments."""
         return [experiment.pk for experiment in (*self.own, *self.hidden)]
+
+    @cached_property
+    def file(self) -> bytes:
+        """An experiment file."""
+        return b"".join(export_experiment(self.own[0], written_by={}))
 
     @cached_property
     def rules(self) -> list[int]:
@@ -128,6 +154,20 @@ def make_cast(n_each: int = 1) -> Cast:
         evaluation.trials = [[-1.5, -2.0], [], [-3.0]][place % 3]
         evaluation.n_trials_done = len(evaluation.trials)
         evaluation.save()
+    arrays = {"output_spike_times_ms": np.array([1.0])}
+    Recording.objects.create(probe=probe, content=pack(arrays))
+    Worker.objects.create(name="node1:1:1", host="node1")
+    extras = [account(f"nobody{number}") for number in range(2)]
+    for extra in extras:
+        token_of(extra)
     return Cast(
-        member, other, account("vera", Role.VIEWER), account("olga", Role.OPERATOR), own, hidden
+        member=member,
+        other=other,
+        viewer=account("vera", Role.VIEWER),
+        operator=account("olga", Role.OPERATOR),
+        own=own,
+        hidden=hidden,
+        people=[extra.pk for extra in extras],
+        tokens=list(ApiToken.objects.filter(owner__in=extras).values_list("pk", flat=True)),
+        links=[sharing.create_link(own[0], by=member)[0].pk for _ in range(3)],
     )

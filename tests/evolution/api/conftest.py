@@ -49,5 +49,10 @@ def viewer(db: None) -> Caller:
 
 
 @pytest.fixture
+def operator(db: None) -> Caller:
+    return Caller(account("olga", Role.OPERATOR))
+
+
+@pytest.fixture
 def visitor(db: None) -> Caller:
     return Caller()

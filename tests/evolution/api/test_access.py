@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from evolution.enums import ExperimentState, Role, Scope, Visibility
+from evolution.enums import ExperimentState, Scope, Visibility
 from evolution.models import (
     ApiToken,
     Evaluation,
@@ -142,9 +142,8 @@ def test_what_others_own_is_read_and_not_changed(member, other):
     assert (shown.state, shown.notes, shown.n_runs) == ("paused", "", 2)
 
 
-def test_the_details_of_a_failure_are_for_operators(member):
+def test_the_details_of_a_failure_are_for_operators(member, operator):
     """They may hold paths and versions of the machine."""
-    operator = Caller(account("olga", Role.OPERATOR))
     own = experiment_of(member.user, ExperimentState.FINISHED)
     individual = Individual.objects.filter(run__experiment=own).order_by("run", "index").first()
     individual.evaluation = Evaluation.objects.create(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evolution.api.validations import NumberField
+from evolution.api.shapes import NumberField
 from evolution.models import Evaluation, LogEntry, Validation
 from evolution.services import validations
 from tests.evolution.conftest import launch, work_until_idle
