@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import count, cycle
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.bench import Row
@@ -60,12 +61,15 @@ class Size:
         Of the 144 that a day takes at ten times the speed: a part has that part of its generations.
     fault_minutes : float
         Time between two faults.
+    samples : str
+        A file to which all samples of memory are written as CSV, "" for none.
     """
 
     minutes: float = DAY_S / SPEED / 60.0
     fault_minutes: float = 15.0
     viewers: int = 50
     programs: int = 10
+    samples: str = ""
 
     @property
     def n_generations(self) -> int:
@@ -140,6 +144,7 @@ class Day:
     def sample(self, n_done: int) -> None:
         """Note the memory of all processes."""
         now = time.monotonic()
+        lines = []
         for found in self._site.samples():
             trace = self.traces.get(found.pid)
             if trace is None or trace.role != found.role:
@@ -148,6 +153,13 @@ class Day:
             trace.at.append(now)
             trace.generations.append(n_done)
             trace.memory_mb.append(found.memory.own if is_server else found.memory.fair)
+            lines.append(
+                f"{now:.0f},{n_done},{found.role},{found.pid},"
+                f"{found.memory.own:.3f},{found.memory.fair:.3f}\n"
+            )
+        if self._size.samples:
+            with Path(self._size.samples).open("a", encoding="utf-8") as file:
+                file.writelines(lines)
 
 
 def rows() -> Iterator[Row]:
@@ -262,7 +274,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="tests.bench.endurance", description=__doc__)
     for name, value in asdict(Size()).items():
         option = f"--{name.replace('_', '-')}"
-        parser.add_argument(option, type=type(value), default=value, help=f"default {value:g}")
+        parser.add_argument(option, type=type(value), default=value, help=f"default {value!r}")
     for row in measure(Size(**vars(parser.parse_args()))):
         bound = "" if row.bound is None else f" (bound {row.bound:g})"
         sys.stdout.write(f"{row.what}: {row.value:.4g} {row.unit}{bound}\n")
