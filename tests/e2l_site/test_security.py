@@ -117,7 +117,7 @@ _MAY_FETCH = {
     "e2l_site/bootstrap.py",
     "e2l_site/preflight.py",
     "e2l_site/launcher.py",
-    "evolution/client.py",
+    "evolution/client/connection.py",
 }
 
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+from django.utils import timezone
 
 from evolution.enums import ExperimentState, ProbeState, Role, Scope, Visibility
 from evolution.experiment_export import export_experiment
@@ -144,6 +145,7 @@ def make_cast(n_each: int = 1) -> Cast:
         result={"value": -1.0, "panels": [in_words]},
         panels=[{**in_words, "series": [{"x": [1], "y": [2]}]}],
         n_steps_done=1,
+        finished_at=timezone.now(),
     )
     preset = task.presets["demo"]
     validations.request_validation(

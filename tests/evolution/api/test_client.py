@@ -75,7 +75,7 @@ def test_an_experiment_is_launched_awaited_and_read(lab, make_experiment):
 
 
 def test_histories_longer_than_a_page_are_complete(lab, mia, monkeypatch):
-    monkeypatch.setattr(client, "_PAGE", 5)
+    monkeypatch.setattr(client.connection, "PAGE", 5)
     experiment = experiment_of(mia, ExperimentState.FINISHED)
     experiment.runs.filter(index=1).update(champion_fitness=None)
     frame = lab.history(experiment.pk)
@@ -194,7 +194,7 @@ def test_the_client_needs_neither_django_nor_the_optional_packages():
         "import sys; sys.modules['pandas'] = None\n"
         "import evolution.client as c\n"
         "assert not {'django', 'rest_framework', 'httpx', 'nest'} & sys.modules.keys()\n"
-        "try: c._library('pandas')\n"
+        "try: c.library('pandas')\n"
         "except ImportError as error: print(error)"
     )
     done = subprocess.run(
