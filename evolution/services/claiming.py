@@ -6,9 +6,12 @@ import random
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from django.db import connection
 from django.db.models import Case, F, Value, When
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Concat, Now
 
 from evolution.enums import EvaluationState
@@ -324,16 +327,17 @@ def record(results: Mapping[int, Result], worker: str) -> None:
 def _by_id(columns: Mapping[int, Mapping[str, Any]], name: str) -> Any:
     """Return the value of a column for all rows, or a choice by id where they differ.
 
-    Django's ``bulk_update`` always chooses, which takes longer than all the rest of a generation.
+    Django's ``bulk_update`` always chooses, which takes longer than all the rest of a generation,
+    and its conditional expressions look up in the model for each row what "id" is.
     """
     values = {pk: row[name] for pk, row in columns.items()}
     first = next(iter(values.values()))
     field = Evaluation._meta.get_field(name)
     if all(value == first for value in values.values()):
         return Value(first, output_field=field)
-    return Case(
-        *(When(pk=pk, then=Value(value, output_field=field)) for pk, value in values.items()),
-        output_field=field,
+    choices = [(pk, field.get_db_prep_save(value, connection)) for pk, value in values.items()]
+    return RawSQL(  # noqa: S611
+        f"CASE id {'WHEN %s THEN %s ' * len(choices)}END", list(chain(*choices)), field
     )
 
 
