@@ -23,7 +23,6 @@ from celery.signals import (
     worker_process_shutdown,
     worker_shutting_down,
 )
-from django.db import close_old_connections
 from kombu import Connection
 
 from e2l_site import logs
@@ -73,9 +72,6 @@ app.conf.update(
     worker_proc_alive_timeout=60.0,
     # A broker that is away for long comes back some day.
     broker_connection_max_retries=None,
-    # Before and after each task Celery ends the pool of connections, which takes two new ones every
-    # two seconds. They are given back to the pool instead: see `begin_task`.
-    CELERY_DB_REUSE_MAX=sys.maxsize,
 )
 app.autodiscover_tasks()
 
@@ -128,8 +124,7 @@ def send_ids(headers: dict[str, Any], **_: object) -> None:
 
 @task_prerun.connect
 def begin_task(task_id: str, task: Any, **_: object) -> None:
-    """Look after connections; have the log tell to which message and request its lines belong."""
-    close_old_connections()
+    """Have the log tell to which task, message and request its lines belong."""
     root = task.request.root_id
     tracing.begin(
         **(task.request.get(logs.MESSAGE_HEADER) or {}),
@@ -141,7 +136,6 @@ def begin_task(task_id: str, task: Any, **_: object) -> None:
 @task_postrun.connect
 def end_task(**_: object) -> None:
     """Leave nothing of it to the next one."""
-    close_old_connections()
     tracing.begin()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
@@ -175,12 +176,14 @@ def validation_context(
     visible: ExperimentQuerySet,
 ) -> dict[str, Any]:
     """Return what the page of a rule shows of its validations."""
+    written_at = timezone.now().timestamp()
     training = list(training)
     # Held-out trials of the paper's parameters are offered first: its preset is the last one.
     choices = [
         (task, preset) for task in learning_tasks for preset in reversed(task.presets.values())
     ]
     return {
+        "written_at": written_at,
         "held_out": [
             _table(item) for item in validated.of_rule(rule, learning_tasks, training, visible)
         ],
@@ -222,7 +225,8 @@ def rule_progress(request: HttpRequest, pk: int) -> HttpResponse:
     about = Validation.objects.about(access.visible_experiments(request.user)).filter(rule=rule)
     unfinished = _unfinished(about, request.user)
     context = {"rule": rule, "unfinished": unfinished, "is_open": _is_open(unfinished)}
-    if not context["is_open"] and request.GET.get("was") == "open":
+    was_open = request.GET.get("was") == "open" or _has_ended(about, request.GET.get("since", ""))
+    if not context["is_open"] and was_open:
         # What it waited for is there: the whole part is shown again.
         response = rule_part(request, pk)
         response.headers["HX-Retarget"] = "#validation"
@@ -293,6 +297,15 @@ def _progress(validation: Validation) -> dict[str, Any]:
         "percent": round(100 * (validation.n_done or 0) / n_wanted),
         "elapsed_s": (timezone.now() - validation.created_at).total_seconds(),
     }
+
+
+def _has_ended(validations: ValidationQuerySet, since: str) -> bool:
+    """Return whether one has ended after the page was written that says when this was, in s."""
+    try:
+        written_at = datetime.fromtimestamp(float(since), tz=UTC)
+    except (ValueError, OverflowError, OSError):
+        return False
+    return validations.filter(finished_at__gte=written_at).exists()
 
 
 def _is_open(unfinished: Iterable[dict[str, Any]]) -> bool:

@@ -18,6 +18,8 @@
     const figures = document.getElementById("figures");
     const records = document.getElementById("records");
     if (!figures || !records) return;
+    // An answer on its way is as new, and would find the element that has asked for it gone.
+    if (figures.classList.contains("htmx-request")) return;
     const options = { select: "#figures", selectOOB: "#tile-success" };
     htmx.swap(figures, detail.figures, { swapStyle: "outerHTML" }, options);
     if (records.dataset.digest !== detail.records) htmx.trigger(records, "e2l:refresh");

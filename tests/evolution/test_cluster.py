@@ -171,7 +171,7 @@ def test_a_job_of_slurm_evolves_and_returns_its_leases_before_it_ends(
         *("slurm", "--nodes", "1", "--time", "10", "--workers-per-node", "2"),
         *("--partition", "test", "--out", str(script)),
     )
-    operator = Operator(site)
+    operator = Operator(site.environment)
     with ended(operator.process):
         job = cluster.run("sbatch", "--parsable", str(script)).strip()
         output = cluster._directory / f"e2l-workers-{job}.log"
@@ -274,7 +274,7 @@ def test_a_host_that_is_cut_off_costs_a_lease_and_may_come_back() -> None:
         stack.callback(broker.kill)
         site = Site(directory, broker.url, server.url("site").replace("127.0.0.1", host.here))
         site.check("migrate", "-v0")
-        operator = Operator(site)
+        operator = Operator(site.environment)
         stack.enter_context(ended(operator.process))
         stack.enter_context(site.sweeper())
         here = stack.enter_context(worker_of(site, None))

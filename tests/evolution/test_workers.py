@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sqlite3
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.evolution.processes import Site, children
-from tests.servers import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,34 +77,6 @@ def test_two_workers_write_the_same_history_to_postgresql(
 
 
 @pytest.mark.nest
-def test_workers_keep_their_connections_from_task_to_task(
-    tmp_path: Path, system_redis_url: str, postgres_url: str
-) -> None:
-    import psycopg
-
-    site = Site(tmp_path, system_redis_url, postgres_url)
-    site.check("migrate", "-v0")
-
-    def backends(database: psycopg.Connection[Any]) -> set[int]:
-        own = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> %s"
-        return {pid for (pid,) in database.execute(own, [database.info.backend_pid])}
-
-    def n_generations() -> int:
-        (n,) = database.execute("SELECT count(*) FROM evolution_generation").fetchone()
-        return n
-
-    with site.worker(2), psycopg.connect(postgres_url, autocommit=True) as database:
-        # Much to do, in tasks of two seconds.
-        launched = json.loads(site.check(*ARGUMENTS[:-1], "delay_ms=100", "--seed", "77"))
-        wait_until(lambda: n_generations() > 0, 60, "work has begun")
-        time.sleep(3)
-        before = backends(database)
-        assert before
-        time.sleep(7)
-        assert before <= backends(database)
-        site.check("experiment", "stop", str(launched["experiment"]))
-
-
 def test_workers_with_nest_write_the_history_of_one_process(site: Site) -> None:
     """Two kernels that share the rules of two runs, against one kernel that does everything."""
     arguments = [

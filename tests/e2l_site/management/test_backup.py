@@ -38,7 +38,7 @@ def start_evolution(site: Site, operator: Operator) -> int:
 
 def goes_on_as_if_undisturbed(site: Site, experiment: int) -> None:
     """The restored site alone finishes what was saved."""
-    operator = Operator(site)
+    operator = Operator(site.environment)
     with ended(operator.process), site.worker(1), site.sweeper():
         before: dict[str, Any] = operator("progress", experiment=experiment)
         assert before["state"] == "running"
@@ -56,7 +56,7 @@ def goes_on_as_if_undisturbed(site: Site, experiment: int) -> None:
 
 def saved(site: Site, path: Path) -> int:
     """Save the database while a worker writes to it; return the experiment that was under way."""
-    operator = Operator(site)
+    operator = Operator(site.environment)
     with ended(operator.process), site.worker(1):
         experiment = start_evolution(site, operator)
         assert operator("backup", path=str(path)).startswith(f"Saved: {path} (")
