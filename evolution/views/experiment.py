@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from evolution.models import Experiment
 
 #: Rows of the table of improvements; all of them are in the CSV file.
-N_IMPROVEMENTS = 100
+N_IMPROVEMENTS = 50
 #: Failures that the page lists, the latest ones.
 N_FAILURES = 20
 
