@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.core.exceptions import EmptyResultSet
 from django.db import DEFAULT_DB_ALIAS, connections
 
 if TYPE_CHECKING:
@@ -20,14 +21,14 @@ _FIRST_NUMBER = 2_147_000_000
 _MARK = "\ue000"
 
 
-def number_places(n_places: int, first: int = 0) -> list[int]:
+def number_places(n_places: int) -> list[int]:
     """Return numbers that stand for those of a later question; each place is always the same."""
-    return [_FIRST_NUMBER + place for place in range(first, first + n_places)]
+    return [_FIRST_NUMBER + place for place in range(n_places)]
 
 
-def text_places(n_places: int, first: int = 0) -> list[str]:
+def text_places(n_places: int) -> list[str]:
     """Return texts that stand for those of a later question."""
-    return [f"{_MARK}{place}" for place in range(first, first + n_places)]
+    return [f"{_MARK}{place}" for place in range(n_places)]
 
 
 class PreparedQuery:
@@ -41,7 +42,11 @@ class PreparedQuery:
 
     def __init__(self, queryset: QuerySet) -> None:
         self._compiler = queryset.query.get_compiler(DEFAULT_DB_ALIAS)
-        self._sql, self._parameters = self._compiler.as_sql()
+        try:
+            self._sql, self._parameters = self._compiler.as_sql()
+        except EmptyResultSet:
+            # Nothing can be among no values: Django does not ask the database either.
+            self._sql, self._parameters = "", ()
 
     def rows(self, values: Mapping[Any, Any] | None = None) -> list[tuple[Any, ...]]:
         """Ask the database.
@@ -51,6 +56,8 @@ class PreparedQuery:
         values : mapping, optional
             What stands in each place.
         """
+        if not self._sql:
+            return []
         known = values or {}
         parameters = [known.get(parameter, parameter) for parameter in self._parameters]
         with connections[DEFAULT_DB_ALIAS].cursor() as cursor:

@@ -225,8 +225,9 @@ def rule_progress(request: HttpRequest, pk: int) -> HttpResponse:
     about = Validation.objects.about(access.visible_experiments(request.user)).filter(rule=rule)
     unfinished = _unfinished(about, request.user)
     context = {"rule": rule, "unfinished": unfinished, "is_open": _is_open(unfinished)}
-    was_open = request.GET.get("was") == "open" or _has_ended(about, request.GET.get("since", ""))
-    if not context["is_open"] and was_open:
+    if not context["is_open"] and (
+        request.GET.get("was") == "open" or _has_ended(about, request.GET.get("since", ""))
+    ):
         # What it waited for is there: the whole part is shown again.
         response = rule_part(request, pk)
         response.headers["HX-Retarget"] = "#validation"

@@ -1,4 +1,4 @@
-// BokehJS and Swagger UI write <style> elements; the policy admits those with the page's nonce.
+// BokehJS writes <style> elements; the policy admits those with the page's nonce.
 (() => {
   "use strict";
   const { nonce } = document.currentScript;

@@ -31,7 +31,7 @@ def rules(db: None) -> list[Rule]:
     ]
 
 
-@pytest.mark.parametrize("chosen", [(0,), (1, 4), (5, 2, 0), (3, 3, 3, 1, 9)])
+@pytest.mark.parametrize("chosen", [(), (0,), (1, 4), (5, 2, 0), (3, 3, 3, 1, 9)])
 def test_rows_are_those_of_the_query_with_the_values_in_it(
     rules: list[Rule], chosen: Sequence[int]
 ) -> None:
@@ -48,7 +48,7 @@ def test_rows_are_those_of_the_query_with_the_values_in_it(
         with CaptureQueriesContext(connection) as statements:
             rows = prepared.rows(values)
         assert rows == list(plain.values_list(*COLUMNS))
-        assert len(statements) == 1
+        assert len(statements) == (1 if keys else 0)
 
 
 @pytest.mark.parametrize(("length", "wanted"), [(0, 0), (1, 1), (2, 2), (3, 4), (5, 8), (8, 8)])
