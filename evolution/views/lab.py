@@ -81,7 +81,10 @@ def page(request: HttpRequest) -> HttpResponse:
 def check(request: HttpRequest) -> HttpResponse:
     """Say what is typed: mistakes with their column, or what the rule is (for htmx)."""
     task = _task(request.GET.get("task"))
-    return _check_part(request, task, _checked(task, request.GET))
+    checked = _checked(task, request.GET)
+    # A page that has just been opened asks as well: nothing is wrong where nothing is typed.
+    checked["is_checked"] = any(field["text"] for field in checked["fields"])
+    return _check_part(request, task, checked)
 
 
 def _check_part(request: HttpRequest, task: LearningTask, checked: dict[str, Any]) -> HttpResponse:

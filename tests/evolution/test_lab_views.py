@@ -104,6 +104,13 @@ def test_strangers_see_nothing(client: Client, address: str) -> None:
     assert client.get(address).status_code == 302
 
 
+def test_nothing_is_wrong_where_nothing_is_typed(ann: Client) -> None:
+    answer = ann.get("/lab/check/", {"task": "error-driven", "expression-delta_w": ""})
+    assert answer.status_code == 200
+    assert "What you type is checked here" in answer.text
+    assert "empty" not in answer.text
+
+
 def test_what_is_typed_is_checked_with_the_column(ann: Client) -> None:
     address = f"/lab/check/?task={NAME}"
     text = text_of(ann.get(address, {"task": NAME, "expression-delta_w": "s*(v - z)"}))
