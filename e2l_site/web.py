@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import os
 import socket
+import sys
 from typing import TYPE_CHECKING
 
 from uvicorn import Config, Server
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _LAST_WORDS_S = 0.5
 #: What is being answered at the end may take so long, in s.
 _GRACE_S = 20
+#: A thread that computes lets the event loop have its turn after so long, in s.
+_SWITCH_S = 0.001
 
 
 class _Server(Server):
@@ -63,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         forwarded_allow_ips=os.environ.get("E2L_TRUSTED_PROXIES", "").strip() or "127.0.0.1",
         timeout_graceful_shutdown=_GRACE_S,
     )
+    sys.setswitchinterval(_SWITCH_S)
     listener = socket.socket(fileno=options.fd)
     _Server(config, options.ready_fd).run(sockets=[listener])
 
