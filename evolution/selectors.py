@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from evolution.enums import ExperimentState
 from evolution.models import Evaluation, Experiment, Generation, Individual, LogEntry, Rule, Run
+from evolution.models.rule import signature_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -219,7 +220,10 @@ def log_of(experiment: Experiment) -> list[LogEntry]:
 def baseline_evaluations(experiment: Experiment, keys: Iterable[str]) -> dict[str, Evaluation]:
     """Return what is known of rules in the trials of an experiment, by the rules' keys."""
     evaluations = Evaluation.objects.filter(
-        context_id=experiment.context_id, rule__key__in=list(keys)
+        context_id=experiment.context_id,
+        # The index of rules begins with it.
+        rule__signature=signature_text(experiment.learning_task.signature),
+        rule__key__in=list(keys),
     )
     return {
         evaluation.rule.key: evaluation

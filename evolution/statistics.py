@@ -135,12 +135,15 @@ def latest_failures(runs: Iterable[Run], *, limit: int) -> list[Individual]:
     failed_at = Generation.objects.filter(
         run=OuterRef("run"), index=OuterRef("birth_generation")
     ).values("created_at")
+    failed = Individual.objects.filter(run__in=[run.pk for run in runs], outcome__in=_FAILURES)
+    # Found first: else the database reads rule and evaluation of all failures to order them.
+    latest = failed.order_by("-pk").values("pk")[:limit]
     return list(
-        Individual.objects.filter(run__in=[run.pk for run in runs], outcome__in=_FAILURES)
+        Individual.objects.filter(pk__in=latest)
         .select_related("rule", "evaluation")
         .defer("genome", "mutated_genes", "constants", "evaluation__trials")
         .annotate(failed_at=Subquery(failed_at[:1]))
-        .order_by("-pk")[:limit]
+        .order_by("-pk")
     )
 
 

@@ -53,7 +53,13 @@ class Generation(models.Model):
                 fields=["run", "index"],
                 name="generation_improvement",
                 condition=models.Q(is_improvement=True),
-            )
+            ),
+            # Pages list the latest first.
+            models.Index(
+                fields=["created_at", "id"],
+                name="generation_latest",
+                condition=models.Q(is_improvement=True),
+            ),
         ]
 
     def __str__(self) -> str:

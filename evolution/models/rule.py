@@ -59,6 +59,8 @@ class Rule(models.Model):
             ),
             models.Index(fields=["family", "signature", "complexity"], name="rule_family"),
             models.Index(fields=["signature", "complexity"], name="rule_complexity"),
+            # Pages list the newest first.
+            models.Index(fields=["signature", "id"], name="rule_order"),
         ]
 
     def __str__(self) -> str:
