@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from evolution.figure_template import Y_RANGE, FigureTemplate
 from evolution.plots import new_figure
 from simulations.panels import MAX_POINTS, decimate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bokeh.models import GlyphRenderer
+    from bokeh.models import ColumnDataSource, GlyphRenderer
     from bokeh.plotting import figure
 
 _N_COLORS = 8
@@ -24,9 +27,36 @@ _LETTERS_OF_LEGEND = 40
 _LETTERS_OF_MARK = 6
 
 
+def panel_json(panel: Mapping[str, Any], name: str = "panel") -> str:
+    """Return what :func:`panel_figure` draws as JSON for BokehJS."""
+    values = {
+        _source_name(index): {"data": _columns(panel, series)}
+        for index, series in enumerate(panel["series"])
+    }
+    if panel.get("bands"):
+        values["bands"] = {"data": _band_columns(panel), "tags": ["marks"]}
+    if panel.get("y_scale") == "log":
+        values[Y_RANGE] = dict(zip(("start", "end"), _log_range(panel), strict=True))
+    # Many panels differ in their points only.
+    series = [{**series, **_no_points(series)} for series in panel["series"]]
+    bands = [{"start": 0.0, "end": 0.0}] if panel.get("bands") else []
+    words = {key: value for key, value in panel.items() if key not in {"title", "summary", "note"}}
+    layout = json.dumps({**words, "series": series, "bands": bands}, sort_keys=True)
+    return _template(layout, name).filled(values)
+
+
+def _no_points(series: Mapping[str, Any]) -> dict[str, list]:
+    return {key: [] for key in ("x", "y", "error", "labels") if key in series}
+
+
+@lru_cache(maxsize=128)
+def _template(layout: str, name: str) -> FigureTemplate:
+    return FigureTemplate(panel_figure(json.loads(layout), name))
+
+
 def panel_figure(panel: Mapping[str, Any], name: str = "panel") -> figure:
     """Draw a panel; see :mod:`simulations.panels` and :mod:`simulations.figures.panel`."""
-    from bokeh.models import DataRange1d, HoverTool, Legend, LegendItem
+    from bokeh.models import ColumnDataSource, DataRange1d, HoverTool, Legend, LegendItem
 
     is_log = panel.get("y_scale") == "log"
     plot = new_figure(
@@ -51,7 +81,8 @@ def panel_figure(panel: Mapping[str, Any], name: str = "panel") -> figure:
     entries: dict[str, list[GlyphRenderer]] = {}
     hovered = []
     for index, series in enumerate(panel["series"]):
-        drawn = _draw(plot, panel, series)
+        source = ColumnDataSource(_columns(panel, series), name=_source_name(index))
+        drawn = _draw(plot, series, source, kind=series.get("kind", panel["kind"]))
         like = series.get("dashed_like")
         color = series.get("color", index if like is None else like)
         for renderer in drawn:
@@ -88,15 +119,16 @@ def _n_columns(names: Sequence[str]) -> int:
     return max(1, _LETTERS_OF_LEGEND // (_LETTERS_OF_MARK + max(map(len, names))))
 
 
-def _draw(plot: figure, panel: Mapping[str, Any], series: Mapping[str, Any]) -> list[GlyphRenderer]:
-    """Draw a series; the first of what is drawn answers the pointer."""
-    from bokeh.models import ColumnDataSource
+def _source_name(index: int) -> str:
+    return f"series-{index}"
 
-    kind = series.get("kind", panel["kind"])
+
+def _columns(panel: Mapping[str, Any], series: Mapping[str, Any]) -> dict[str, list]:
+    """Return the points of a series as they are drawn."""
     columns: dict[str, Any] = {
         axis: np.array([_number(value) for value in series[axis]]) for axis in ("x", "y")
     }
-    if kind == "line" and "labels" not in series:
+    if series.get("kind", panel["kind"]) == "line" and "labels" not in series:
         n_points = MAX_POINTS // 2 * 2
         columns["x"], columns["y"] = decimate(columns["x"], columns["y"], n_points)
     if "labels" in series:
@@ -104,7 +136,13 @@ def _draw(plot: figure, panel: Mapping[str, Any], series: Mapping[str, Any]) -> 
     if "error" in series:
         error = np.array([_number(value) for value in series["error"]])
         columns |= {"error": error, "low": columns["y"] - error, "high": columns["y"] + error}
-    source = ColumnDataSource({name: list(values) for name, values in columns.items()})
+    return {name: list(values) for name, values in columns.items()}
+
+
+def _draw(
+    plot: figure, series: Mapping[str, Any], source: ColumnDataSource, *, kind: str
+) -> list[GlyphRenderer]:
+    """Draw a series; the first of what is drawn answers the pointer."""
     name = series["name"]
     if kind == "raster":
         return [
@@ -141,13 +179,13 @@ def _draw(plot: figure, panel: Mapping[str, Any], series: Mapping[str, Any]) -> 
 def _add_bands(plot: figure, panel: Mapping[str, Any]) -> None:
     from bokeh.models import ColumnDataSource, VStrip
 
-    bands = panel["bands"]
-    source = ColumnDataSource(
-        {"start": [band["start"] for band in bands], "end": [band["end"] for band in bands]},
-        tags=["marks"],
-    )
+    source = ColumnDataSource(_band_columns(panel), name="bands", tags=["marks"])
     glyph = VStrip(x0="start", x1="end", fill_alpha=0.16, line_alpha=0.0, tags=["text-muted"])
     plot.add_glyph(source, glyph, name=panel.get("band_label"))
+
+
+def _band_columns(panel: Mapping[str, Any]) -> dict[str, list]:
+    return {end: [band[end] for band in panel["bands"]] for end in ("start", "end")}
 
 
 def _name_places(plot: figure, ticks: list[tuple[float, str]]) -> None:

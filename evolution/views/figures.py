@@ -14,7 +14,7 @@ from evolution.enums import ProbeKind, ProbeState
 from evolution.errors import ProbeRefused
 from evolution.figure_form import FigureForm
 from evolution.models import Probe
-from evolution.panel_plot import panel_figure
+from evolution.panel_plot import panel_json
 from evolution.paper_figures import all_panels, command_for, evolution_panels
 from evolution.services import figures
 from evolution.views.control import conflict
@@ -106,7 +106,7 @@ def panel(request: HttpRequest, name: str, key: str) -> HttpResponse:
     if not form.is_valid():
         return JsonResponse({"error": "The address asks for what is not there."}, status=400)
     shown = panel_or_404(form.choice(), key)
-    return figure_response(panel_figure(shown, name=f"{figure.name}-{key}"))
+    return figure_response(panel_json(shown, name=f"{figure.name}-{key}"))
 
 
 def panel_or_404(choice: FigureChoice, key: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from evolution import access
 from evolution.enums import ProbeKind
 from evolution.errors import ProbeRefused
 from evolution.models import Probe, Rule
-from evolution.panel_plot import panel_figure
+from evolution.panel_plot import panel_json
 from evolution.rule_shape import shape_panels
 from evolution.services import probes
 from evolution.views.control import conflict
@@ -95,7 +95,7 @@ def _shape(
 
 
 def _figure(panel: dict[str, Any]) -> HttpResponse:
-    return figure_response(panel_figure(panel))
+    return figure_response(panel_json(panel))
 
 
 def probe_or_404(pk: int, user: Person) -> Probe:

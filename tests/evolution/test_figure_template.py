@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 
 import pytest
 from bokeh.embed import json_item
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 
 from evolution.figure_template import X_RANGE, Y_RANGE, FigureTemplate
 from evolution.plots import new_figure
-from tests.evolution.bokeh_json import figure_of
+from tests.evolution.bokeh_json import content, figure_of
 
 COLUMNS = ("generation", "value", "rule")
 
@@ -27,25 +26,6 @@ def figure(data: dict[str, list], tags: list, x: tuple, y: tuple):
 
 
 TEMPLATE = FigureTemplate(figure({name: [] for name in COLUMNS}, [], (0, 1), (0, 1)))
-
-
-def content(text: str) -> object:
-    """Return what a figure says without the numbers that Bokeh gives to models."""
-    numbers: dict[str, int] = {}
-
-    def of(value):
-        if isinstance(value, dict):
-            return {
-                key: numbers.setdefault(item, len(numbers))
-                if key in {"id", "root_id"}
-                else of(item)
-                for key, item in value.items()
-            }
-        if isinstance(value, list):
-            return [of(item) for item in value]
-        return "nan" if isinstance(value, float) and math.isnan(value) else value
-
-    return of(json.loads(text))
 
 
 numbers = st.floats() | st.integers(-(2**50), 2**50)

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from bokeh.embed import json_item
 
 from evolution import figure_choice, panel_print
 from evolution.figure_choice import FigureChoice
 from evolution.models import Experiment, Generation, Individual, Run
-from evolution.panel_plot import panel_figure
+from evolution.panel_plot import panel_figure, panel_json
 from evolution.panel_table import panel_csv
 from evolution.paper_figures import all_panels, evolution_panels
 from evolution.published import read_folder
@@ -24,8 +25,11 @@ from evolution.services.publications import import_published
 from simulations.figures import FIGURE_NAMES, get_figure
 from simulations.figures.panel import missing_panel, panel, series
 from tests import published
+from tests.evolution.bokeh_json import content, figure_of
 
 if TYPE_CHECKING:
+    from bokeh.plotting import figure
+
     from simulations.figures.base import PaperFigure
 
 pytestmark = pytest.mark.django_db
@@ -197,6 +201,27 @@ def test_tables_have_every_point() -> None:
     assert rows[3] == ["'=cmd()", "0.5", "2.0", "0.25", 'a "word", two']
     assert rows[-2:] == [["window", "0.2", "", "", "from"], ["window", "0.4", "", "", "to"]]
     assert len(rows) == 9
+
+
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_a_panel_in_json_is_what_bokeh_writes(scale: str) -> None:
+    for other in (ODD, {**ODD, "series": ODD["series"][:1], "bands": []}):
+        drawn = {**other, "y_scale": scale, "x_ticks": [[0.0, "here"], [1.0, "there"]]}
+        for shift in (0.0, 1.5):
+            # The second one fills the figure that the first one has drawn.
+            moved = [{**own, "x": [_moved(x, shift) for x in own["x"]]} for own in drawn["series"]]
+            shown = {**drawn, "series": moved}
+            written = json.dumps(json_item(panel_figure(shown, "odd")))
+            filled, drawn_anew = figure_of(panel_json(shown, "odd")), figure_of(written)
+            assert _content(filled) == _content(drawn_anew)
+
+
+def _content(plot: figure) -> object:
+    return content(json.dumps(json_item(plot)))
+
+
+def _moved(x: float | None, shift: float) -> float | None:
+    return None if x is None else x + shift
 
 
 def test_both_drawings_have_the_points_of_the_panel() -> None:
