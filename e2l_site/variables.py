@@ -38,7 +38,7 @@ VARIABLES = (
     Variable(
         "E2L_WEB_PROCESSES",
         "1",
-        "web server processes; each uses up to one core, and some 200 MB",
+        "web server processes; each uses up to one core, and 200 to 300 MB",
     ),
     Variable(
         "DATABASE_URL", "SQLite in the data directory", "`postgresql://user:password@host/name`"

@@ -23,7 +23,7 @@ from django.conf import settings
 from django.contrib.auth.models import Group
 from django.db.models import Case, Exists, OuterRef, Q, Subquery, Value, When
 
-from evolution.enums import Role, Visibility
+from evolution.enums import Role, Scope, Visibility
 from evolution.models import Experiment, Individual, Rule, Validation
 
 if TYPE_CHECKING:
@@ -71,6 +71,15 @@ def is_operator(user: Person) -> bool:
 def may_simulate(user: Person) -> bool:
     """Whether somebody may launch experiments and simulations, and write notes."""
     return role_of(user) in {Role.MEMBER, Role.OPERATOR}
+
+
+def token_scopes(owner: Person) -> list[Scope]:
+    """Return what tokens of somebody may be used for: no more than what he may do."""
+    if is_operator(owner):
+        return list(Scope)
+    if may_simulate(owner):
+        return [scope for scope in Scope if scope is not Scope.OPERATE]
+    return [Scope.READ]
 
 
 def may_browse(user: Person) -> bool:

@@ -20,8 +20,7 @@ from rest_framework.serializers import (
 
 from evolution import access, comparison, comparison_fronts, inference, statistics
 from evolution.api.base import ApiView
-from evolution.api.problems import InvalidQuery
-from evolution.api.queries import parameters
+from evolution.api.queries import parameters, read_query
 from evolution.api.shapes import NumberField, RuleTextSerializer, fitness_field
 from evolution.filters import ComparisonFilter
 from evolution.models import Rule
@@ -178,7 +177,7 @@ class Comparison(ApiView):
         responses=ComparisonSerializer,
     )
     def get(self, request: Request) -> Response:
-        measures = _measures(request)
+        measures = read_query(request, MeasureForm(request.GET), also=("experiment", "run"))
         visible = access.visible_experiments(request.user)
         groups = comparison.groups_of(*choices(request.GET), visible)
         body = {
@@ -192,20 +191,6 @@ class Comparison(ApiView):
         if task is not None:
             _add_results(body, groups, task, measures)
         return Response(ComparisonSerializer(body).data)
-
-
-def _measures(request: Request) -> dict[str, Any]:
-    form = MeasureForm(request.GET)
-    known = ("experiment", "run", *form.fields)
-    errors = [
-        (name, f"There is no such parameter here. There are: {', '.join(known)}.")
-        for name in sorted(set(request.GET) - set(known))
-    ]
-    if not form.is_valid():
-        errors += [(name, text) for name, texts in form.errors.items() for text in texts]
-    if errors:
-        raise InvalidQuery({"parameter": name, "detail": text} for name, text in errors)
-    return form.cleaned_data
 
 
 def _group(group: Group) -> dict[str, Any]:

@@ -89,9 +89,18 @@ def read_page(request: Request, *fields: forms.Form) -> tuple[Page, dict[str, An
     return Page(request, values["limit"] or DEFAULT_LIMIT, values["offset"] or 0), values
 
 
-def read_query(request: Request, *fields: forms.Form) -> dict[str, Any]:
-    """Return the values of filters that an address asks for."""
-    known = [name for form in fields for name in form.fields]
+def read_query(request: Request, *fields: forms.Form, also: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the values of filters that an address asks for.
+
+    Parameters
+    ----------
+    request : Request
+    *fields : Form
+        Of the address's parameters.
+    also : sequence of str
+        Parameters that somebody else reads.
+    """
+    known = [*also, *(name for form in fields for name in form.fields)]
     errors = [
         {
             "parameter": name,

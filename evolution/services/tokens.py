@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from django.contrib.auth.models import User
 
-    from evolution.access import Person
 
 #: So that programs that look for leaked secrets recognise one.
 PREFIX = "e2l_"
@@ -45,15 +44,6 @@ def create_token(
         )
         audit.record(Action.TOKEN_MADE, by=owner, detail=f"{name}: {', '.join(token.scopes)}")
     return token, secret
-
-
-def scopes_of(owner: Person) -> list[Scope]:
-    """Return what tokens of somebody may be used for: no more than what he may do."""
-    if access.is_operator(owner):
-        return list(Scope)
-    if access.may_simulate(owner):
-        return [scope for scope in Scope if scope is not Scope.OPERATE]
-    return [Scope.READ]
 
 
 def revoke_token(token: ApiToken, *, by: User) -> None:

@@ -92,14 +92,8 @@ def actions(request: HttpRequest, pk: int) -> HttpResponse:
 def figures(request: HttpRequest, pk: int) -> HttpResponse:
     """Show evaluations, workers and the success of all runs (a part of the page)."""
     experiment = experiment_or_404(pk, request.user)
-    run_list = selectors.runs_of(experiment)
-    known = presentation.known_rules_of(experiment, None)
-    context = {
-        "experiment": experiment,
-        "is_over": ExperimentState(experiment.state).is_final,
-        "is_part": True,
-        **presentation.figures(experiment, run_list, known, selectors.log_of(experiment)),
-    }
+    runs, log = selectors.runs_of(experiment), selectors.log_of(experiment)
+    context = presentation.figures_part(experiment, runs, log)
     return render(request, "evolution/_experiment_figures.html", context)
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from django.template.loader import render_to_string
 
 from evolution import selectors, statistics
-from evolution.enums import ExperimentState
 from evolution.models import Experiment
 from evolution.views import presentation
 
@@ -23,13 +22,7 @@ def parts_message(experiment_id: int) -> PartsMessage:
     """
     experiment = Experiment.objects.get(pk=experiment_id)
     runs, log = selectors.runs_of(experiment), selectors.log_of(experiment)
-    known = presentation.known_rules_of(experiment, None)
-    context = {
-        "experiment": experiment,
-        "is_over": ExperimentState(experiment.state).is_final,
-        "is_part": True,
-        **presentation.figures(experiment, runs, known, log),
-    }
+    context = presentation.figures_part(experiment, runs, log)
     counts = statistics.failure_counts(experiment, runs)
     return {
         "figures": render_to_string("evolution/_experiment_figures.html", context),

@@ -288,6 +288,18 @@ def figures(
     }
 
 
+def figures_part(
+    experiment: Experiment, runs: Sequence[Run], log: Iterable[LogEntry]
+) -> dict[str, Any]:
+    """Return what the part of the page with :func:`figures` shows, when it is renewed."""
+    return {
+        "experiment": experiment,
+        "is_over": ExperimentState(experiment.state).is_final,
+        "is_part": True,
+        **figures(experiment, runs, known_rules_of(experiment, None), log),
+    }
+
+
 def records(
     experiment: Experiment, runs: Sequence[Run], log: Sequence[LogEntry], *, limit: int
 ) -> dict[str, Any]:

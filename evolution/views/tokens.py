@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from evolution import access
 from evolution.enums import Scope
 from evolution.models import ApiToken
 from evolution.services import tokens
@@ -36,7 +37,7 @@ class TokenForm(forms.Form):
 
     def __init__(self, user: Person, data: Any = None) -> None:
         super().__init__(data, initial={"scopes": [Scope.READ], "days": "90"}, label_suffix="")
-        allowed = tokens.scopes_of(user)
+        allowed = access.token_scopes(user)
         self.fields["scopes"].choices = [(scope.value, scope.label) for scope in allowed]
 
 
