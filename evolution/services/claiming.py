@@ -23,7 +23,7 @@ from nest_build.rules import PlasticityRule, RuleSignature
 from simulations.learning_tasks import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from django.db.models import QuerySet
 
@@ -85,7 +85,6 @@ def open_demands(demands: QuerySet[Demand], worker: str) -> PreparedQuery:
         .order_by("evaluation_id")
         .values_list(
             "evaluation_id",
-            "run_id",
             "n_trials",
             "bound",
             "evaluation__attempts",
@@ -102,7 +101,6 @@ def claim(
     worker: str,
     batch_size: Callable[[int], int],
     time_limit_s: Callable[[int], float],
-    own_runs: Collection[int] = (),
 ) -> Claims:
     """Claim open evaluations of one context that are waited for, such as those of all runs of an
     experiment.
@@ -122,16 +120,10 @@ def claim(
         Given the number of open evaluations, how many to claim.
     time_limit_s : callable
         Given the number of rules of a simulation, when it is given up, in s.
-    own_runs : collection of int
-        Runs that this worker has in hand: what they wait for comes first. Else workers would take
-        each other's runs, and have to read them, in each generation.
     """
-    own: set[int] = set()
     candidates: dict[int, tuple[Want, int, list[float], list[str]]] = {}
-    for evaluation_id, run_id, n_trials, bound, attempts, trials, texts in demands.rows():
+    for evaluation_id, n_trials, bound, attempts, trials, texts in demands.rows():
         want = Want(n_trials, bound)
-        if run_id in own_runs:
-            own.add(evaluation_id)
         if evaluation_id in candidates:
             want = want.merged(candidates[evaluation_id][0])
         candidates[evaluation_id] = (want, attempts, trials, texts)
@@ -145,11 +137,9 @@ def claim(
     n_wanted = min(len(ids), batch_size(len(ids)))
     if n_wanted <= 0:
         return Claims()
-    others = [pk for pk in ids if pk not in own]
     # Several workers look at the same list: they begin at different places.
-    first = random.randrange(len(others)) if others and n_wanted < len(ids) else 0  # noqa: S311
-    preferred = [*(pk for pk in ids if pk in own), *others[first:], *others[:first]]
-    chosen = preferred[:n_wanted]
+    first = random.randrange(len(ids)) if n_wanted < len(ids) else 0  # noqa: S311
+    chosen = [ids[(first + offset) % len(ids)] for offset in range(n_wanted)]
     n_claimed = (
         Evaluation.objects.filter(pk__in=chosen)
         .free(worker)

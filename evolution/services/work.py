@@ -275,7 +275,6 @@ class _Slice:
             worker=self._worker,
             batch_size=self._batch_size,
             time_limit_s=self._time_limit_s,
-            own_runs=self._in_hand.keys(),
         )
         if claims.n_left and claims.claims and self._n_workers > 1:
             n_batches = math.ceil(claims.n_left / len(claims.claims))

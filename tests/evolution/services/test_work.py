@@ -14,7 +14,7 @@ from django.db import connection
 from django.utils import timezone
 
 from evolution.enums import EvaluationState, ExperimentState, StopReason
-from evolution.models import Demand, Evaluation, Experiment, Run, Worker
+from evolution.models import Evaluation, Experiment, Run, Worker
 from evolution.services import claiming, closing, control, work, workers
 from evolution.services.generations import Step, advance
 from evolution.services.judgement import judge
@@ -73,26 +73,6 @@ def claim_all(experiment: Experiment, worker: str) -> list[Claim]:
         batch_size=lambda n: n,
         time_limit_s=lambda n: 60.0,
     ).claims
-
-
-def test_what_the_runs_in_hand_wait_for_is_claimed_first(make_experiment) -> None:
-    experiment = make_experiment(n_runs=3)
-    launch(experiment)
-    setup = load_setup(experiment.pk)
-    for run in experiment.runs.all():
-        assert advance(setup, run.pk) is Step.ASKING
-    last = experiment.runs.last()
-    wanted = set(Demand.objects.filter(run=last).values_list("evaluation_id", flat=True))
-    claims = claiming.claim(
-        claiming.open_demands(setup.demands(), "a"),
-        setup.learning_task.signature,
-        worker="a",
-        batch_size=lambda n: len(wanted),
-        time_limit_s=lambda n: 60.0,
-        own_runs={last.pk},
-    )
-    assert {claim.evaluation_id for claim in claims.claims} == wanted
-    assert claims.n_left > 0
 
 
 def let_leases_end() -> None:
