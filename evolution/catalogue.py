@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import Count, Exists, F, Min, OuterRef, Q
+from django.db.models import Count, Exists, F, Min, OuterRef, Q, Subquery
 
 from evolution.discoveries import N_FORMS_OF_MANY, found_counts
 from evolution.enums import ContextPurpose
@@ -245,18 +245,21 @@ def _add_members(classes: Sequence[RuleClass], *, keep_rule: bool) -> None:
     }
     simplest: dict[tuple[str, str], int] = {}
     if not keep_rule:
-        least = members.filter(
-            complexity=(
-                Rule.objects.shared()
-                .filter(fingerprint=OuterRef("fingerprint"), signature=OuterRef("signature"))
-                .order_by("complexity")
-                .values("complexity")[:1]
-            )
+        # Asked for each class, not for each of its members, of which there may be thousands.
+        least = (
+            Rule.objects.shared()
+            .filter(fingerprint=OuterRef("fingerprint"), signature=OuterRef("signature"))
+            .order_by("complexity", "pk")
+            .values("pk")[:1]
         )
-        for signature, fingerprint, pk in least.values_list("signature", "fingerprint").annotate(
-            Min("pk")
-        ):
-            simplest[signature, fingerprint] = pk
+        found = Rule.objects.filter(pk__in=[item.rule.pk for item in classes])
+        simplest = {
+            (signature, fingerprint): pk
+            for signature, fingerprint, pk in found.values_list(
+                "signature", "fingerprint", Subquery(least)
+            )
+            if pk is not None
+        }
     wanted = {first for _, first in figures.values()} | set(simplest.values())
     rules = Rule.objects.in_bulk(wanted)
     for item in classes:

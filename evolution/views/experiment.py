@@ -54,6 +54,7 @@ def page(request: HttpRequest, pk: int) -> HttpResponse:
         "is_over": ExperimentState(message["state"]).is_final,
         "progress": presentation.progress(message),
         "runs": runs.values(),
+        "runs_digest": presentation.digest(runs.values()),
         "stop_reasons": json.dumps(dict(StopReason.choices)),
         "cursors": json.dumps(presentation.cursors(message)),
         "champion": champion,

@@ -450,3 +450,17 @@ def test_tokens_are_unique_per_page(ann):
     tokens = {form_data(ann.get(NEW_DEMO).content.decode())["submission_token"] for _ in range(2)}
     assert len(tokens) == 2
     assert all(uuid.UUID(token) for token in tokens)
+
+
+def test_the_runs_of_a_finished_experiment_are_shown_as_they_are_now(ann, experiment) -> None:
+    finish(experiment)
+    address = experiment.get_absolute_url()
+    before = ann.get(address).content.decode()
+    assert ann.get(address).content.decode().count("data-run=") == before.count("data-run=")
+    run = experiment.runs.get(index=0)
+    run.champion_fitness = -0.12345
+    run.save()
+    shown = ann.get(address).content.decode()
+    assert f'data-run="{run.pk}"' in shown
+    assert 'data-fitness="-0.12345"' in shown
+    assert 'data-fitness="-0.12345"' not in before
