@@ -46,6 +46,7 @@ def page(request: HttpRequest, pk: int) -> HttpResponse:
     champion = selectors.champion(experiment, run_list)
     known = presentation.known_rules_of(experiment, champion)
     log = selectors.log_of(experiment)
+    improvements = presentation.improvement_rows(experiment, runs, limit=N_IMPROVEMENTS)
     context = {
         "section": "experiments",
         "experiment": experiment,
@@ -54,7 +55,7 @@ def page(request: HttpRequest, pk: int) -> HttpResponse:
         "is_over": ExperimentState(message["state"]).is_final,
         "progress": presentation.progress(message),
         "runs": runs.values(),
-        "runs_digest": presentation.digest(runs.values()),
+        "history_digest": presentation.history_digest(runs.values(), improvements),
         "stop_reasons": json.dumps(dict(StopReason.choices)),
         "cursors": json.dumps(presentation.cursors(message)),
         "champion": champion,
@@ -62,7 +63,7 @@ def page(request: HttpRequest, pk: int) -> HttpResponse:
         "champion_origin": presentation.origin(champion, runs),
         "branches": presentation.branches(experiment, champion),
         "known_rules": known,
-        "improvements": presentation.improvement_rows(experiment, runs, limit=N_IMPROVEMENTS),
+        "improvements": improvements,
         "improvements_limit": N_IMPROVEMENTS,
         "has_error_scale": bool(presentation.error_label(learning_task.fitness_label)),
         "plot_summary": presentation.summary(message, runs),

@@ -127,13 +127,17 @@ def improvement_rows(
     ]
 
 
-def digest(rows: Iterable[RunRow]) -> str:
-    """Return what tells whether a table of runs would be the same.
+def history_digest(runs: Iterable[RunRow], improvements: Iterable[Mapping[str, Any]]) -> str:
+    """Return what tells whether the tables of runs and improvements would be the same.
 
     A hundred rows take half of the time of a page. Those of an experiment that is over are written
     once.
     """
-    return hashlib.sha256(repr(list(rows)).encode()).hexdigest()
+    found = [
+        (item["run"].pk, item["generation"], item["rule"] and item["rule"].pk, item["fitness"])
+        for item in improvements
+    ]
+    return hashlib.sha256(repr((list(runs), found)).encode()).hexdigest()
 
 
 def summary(message: ExperimentMessage, runs: Mapping[int, RunRow]) -> str:
