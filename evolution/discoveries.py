@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from evolution.models.experiment import ExperimentQuerySet
 
 #: Forms that are looked at to say where the classes of a page, or a single one, were found.
-N_FORMS_OF_MANY, N_FORMS_OF_ONE = 24, 300
+N_FORMS_OF_MANY, N_FORMS_OF_ONE = 16, 300
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TITLE = "Overhead of a generation"
-BOUND_MS = 25.0
+BOUND_MS = 15.0
 N_GENERATIONS = 300
 #: Always the same history: others have more or fewer rules that are new.
 SEED = 20
