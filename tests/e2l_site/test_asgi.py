@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -31,7 +30,6 @@ def slow(request: HttpRequest) -> HttpResponse:
         _now.append(request.path)
         _most.append(len(_now))
         _threads.append((request.META["thread"], threading.get_ident()))
-    time.sleep(0.05)
     assert _may_end.wait(30)
     with _lock:
         _now.remove(request.path)
@@ -104,8 +102,15 @@ async def _answer(asked: ApplicationCommunicator) -> tuple[int, bytes]:
 
 
 async def _burst(handler: Handler, n_requests: int) -> list[tuple[int, bytes]]:
+    _may_end.clear()
     asked = [await _request(handler, "/slow/") for _ in range(n_requests)]
-    return await asyncio.gather(*map(_answer, asked))
+    answers = [asyncio.create_task(_answer(one)) for one in asked]
+    while len(_most) < N_AT_A_TIME:
+        await asyncio.sleep(0.001)
+    # Time for others to come in as well, if they may.
+    await asyncio.sleep(0.1)
+    _may_end.set()
+    return await asyncio.gather(*answers)
 
 
 @pytest.mark.django_db(transaction=True)
