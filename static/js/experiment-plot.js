@@ -138,8 +138,12 @@
   function paint() {
     if (!figure) return;
     e2lPlots.paint(figure, container);
-    // It would cover the curves of a narrow plot; the table of runs has the same colours.
-    for (const model of figure.center) {
+    showLegend();
+  }
+
+  // It would cover the curves of a narrow plot; the table of runs has the same colours.
+  function showLegend() {
+    for (const model of figure?.center ?? []) {
       if (model.type === "Legend") model.visible = container.clientWidth >= 560;
     }
   }
@@ -214,5 +218,6 @@
     if (figure && detail.runs.some(({ run }) => !curves.has(run))) start(container.dataset.ready);
   });
   document.addEventListener("e2l:theme", paint);
+  new ResizeObserver(showLegend).observe(container);
   start(chosen());
 })();

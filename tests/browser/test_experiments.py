@@ -240,6 +240,16 @@ def test_colours_follow_the_theme(experiment: Page):
     assert plot_of(page)["color"] == light
 
 
+def test_a_narrow_plot_has_no_legend_until_it_is_wide_again(experiment: Page):
+    page = experiment
+    plot_of(page)
+    is_shown = """() => Bokeh.documents.at(-1).get_model_by_name("champion-fitness")
+        .center.find((model) => model.type === "Legend").visible"""
+    for width, expected in ((1280, True), (390, False), (1280, True)):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.wait_for_function(f"() => ({is_shown})() === {str(expected).lower()}")
+
+
 def test_the_axis_can_be_linear(experiment: Page):
     page = experiment
     plot_of(page)
