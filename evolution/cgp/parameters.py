@@ -88,8 +88,9 @@ class EvolutionParameters(Parameters):
     mutation_count: Literal["binomial", "fixed"] = quantity(
         "binomial",
         "How many genes mutate: binomial, each gene by itself with the mutation rate as its "
-        "probability; or fixed, in each genome the same number of genes that can change, which is "
-        "the mutation rate times the number of all genes, rounded down, and at least one.",
+        "probability; or fixed, the mutation rate times the number of all genes, rounded down, and "
+        "at least one, of those that are in use by their node. If fixed, a node that draws a new "
+        "function draws its inputs anew too, and what is drawn may be what was there.",
         group="Selection",
         advanced=True,
     )

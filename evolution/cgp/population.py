@@ -33,9 +33,6 @@ class Genome(cgp.Genome):
     def __init__(self, *, mutation_count: str, **shape: Any) -> None:
         super().__init__(**shape)
         self._n_mutations_are_fixed = mutation_count == "fixed"
-        self._can_mutate = [
-            gene for gene, values in enumerate(self._permissible_values) if np.size(values) > 1
-        ]
         self._has_parameters = any(node._parameter_names for node in self._primitives)
         #: Step sizes of the last local search by the name of the parameter.
         self.step_sizes: dict[str, float] = {}
@@ -47,15 +44,39 @@ class Genome(cgp.Genome):
         new.step_sizes = dict(self.step_sizes)
         return new
 
-    def _select_gene_indices_for_mutation(
-        self, mutation_rate: float, rng: np.random.RandomState
-    ) -> np.ndarray:
+    def mutate(self, mutation_rate: float, rng: np.random.RandomState) -> bool:
         if not self._n_mutations_are_fixed:
-            return super()._select_gene_indices_for_mutation(mutation_rate, rng)
-        # As hal-cgp counted when the paper was written: genes without alternatives count for the
-        # number, but are never drawn.
-        n_mutations = max(1, int(mutation_rate * len(self._dna)))
-        return rng.permutation(self._can_mutate)[:n_mutations]
+            return super().mutate(mutation_rate, rng)
+        # As hal-cgp did when the paper was written, until June 2020.
+        active = cgp.CartesianGraph(self).determine_active_regions()
+        is_silent = True
+        n_left = max(1, int(mutation_rate * self._n_genes))
+        while n_left > 0:
+            gene = rng.randint(self._n_genes)
+            node, place = divmod(gene, self._length_per_region)
+            if self._is_hidden_region(node):
+                arity = self._arity(node)
+            elif self._is_output_region(node) and place > 0:
+                arity = 1
+            else:
+                continue
+            if place > arity:
+                continue
+            self._redraw(gene, rng)
+            if place == 0:
+                for address in range(gene + 1, gene + 1 + self._arity(node)):
+                    self._redraw(address, rng)
+                region = self._dna[gene : gene + self._length_per_region]
+                is_silent &= not self._initialize_parameter_values(node, region, reinitialize=True)
+            is_silent &= node not in active
+            n_left -= 1
+        return is_silent
+
+    def _arity(self, node: int) -> int:
+        return self._primitives[self._dna[node * self._length_per_region]]._arity
+
+    def _redraw(self, gene: int, rng: np.random.RandomState) -> None:
+        self._dna[gene] = rng.choice(self._permissible_values[gene])
 
     def _validate_dna(self, dna: list[int]) -> None:
         """Genes come from hal-cgp's own operators or from a state, which has them from there."""
