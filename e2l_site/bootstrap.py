@@ -48,6 +48,7 @@ _PIP_INSTALL = (VENV_PYTHON, "-m", "pip", "install", "--disable-pip-version-chec
 UV_LOCK = PROJECT_ROOT / "e2l_site" / "uv-requirements.txt"
 LOCK = PROJECT_ROOT / "requirements.txt"
 TEST_LOCK = PROJECT_ROOT / "tests" / "requirements.txt"
+_OWN_PACKAGES = ("e2l_site", "evolution", "simulations", "nest_build")
 COMPILERS = ("c++", "g++", "clang++")
 # Measured: the environment takes 0.7 GB, the downloads another 0.3 GB.
 NEEDED_SPACE_BYTES = 1_200_000_000
@@ -153,7 +154,9 @@ class Bootstrap:
             if failure.is_network_failure:
                 raise
             return False  # there is no build of uv for this machine
-        uv = (VENV_PYTHON, "-m", "uv", "pip", "install", "--python", VENV_PYTHON, *_uv_cache())
+        uv = [VENV_PYTHON, "-m", "uv", "pip", "install", "--python", VENV_PYTHON, *_uv_cache()]
+        if sys.dont_write_bytecode:
+            uv.append("--compile-bytecode")
         # uv trusts the authorities that it brings along. Networks that look into encrypted
         # connections have one of their own, which the machine's store holds.
         for certificates in ((), ("--system-certs",)):
@@ -168,6 +171,15 @@ class Bootstrap:
                 return False
             return True
         return False
+
+    def bytecode(self) -> None:
+        """Compile the project's own code where no process would keep what it compiles.
+
+        Without bytecode, of the packages above all, every process takes seconds longer to start.
+        """
+        if sys.dont_write_bytecode:
+            command = [VENV_PYTHON, "-m", "compileall", "-q", *_OWN_PACKAGES]
+            self._steps.run("Bytecode", command)
 
     def modules(self) -> None:
         """Build the NEST modules where their sources have changed."""
@@ -323,6 +335,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lock = _lock_checkout()
         bootstrap = Bootstrap(steps)
         bootstrap.environment(with_tests=options.command == "test")
+        bootstrap.bytecode()
         bootstrap.modules()
         if options.command in ("setup", "up"):
             bootstrap.database()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import importlib
 import logging
 import os
 import signal
@@ -178,6 +179,8 @@ def warm_up(**_: object) -> None:
     workers.free_claims_of_the_dead(CeleryCourier())
     try:
         load_simulator()
+        # With hal-cgp and all that it needs, for which else the first generation would wait.
+        importlib.import_module("evolution.services.work")
     except Exception:
         # Reported where it matters: the run that needs the simulator says what is missing.
         logging.getLogger(__name__).exception("The simulator cannot be loaded")

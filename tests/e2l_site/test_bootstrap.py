@@ -207,6 +207,18 @@ def test_authorities_of_the_machine_are_trusted(
     assert "--require-hashes" in steps.commands[-1]
 
 
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_code_is_compiled_where_no_process_keeps_what_it_compiles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_kept: bool
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", not is_kept)
+    steps = PackagesOutOfReach(tmp_path / "log", "", remedy="")
+    bootstrap.Bootstrap(steps)._install(bootstrap.LOCK)
+    bootstrap.Bootstrap(steps).bytecode()
+    compiling = [command for command in steps.commands if "compile" in command]
+    assert len(compiling) == (0 if is_kept else 2)
+
+
 @pytest.mark.parametrize(
     "setting",
     [{"PIP_INDEX_URL": "https://mirror.example.org/simple"}, {"PIP_PROXY": "http://proxy:3128"}],
