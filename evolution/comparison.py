@@ -78,6 +78,15 @@ class Group:
         return f"{text}, run{'s' if len(self.runs) > 1 else ''} {numbers}{more}"
 
     @property
+    def facts(self) -> tuple[Any, ...]:
+        """All that figures and words say of the group, but for its parameters."""
+        runs = [
+            (run.pk, run.number, run.state, run.champion_fitness, run.n_generations_done)
+            for run in self.runs
+        ]
+        return self.place, self.label, runs, [self.steps.get(run.pk) for run in self.runs]
+
+    @property
     def final_fitness(self) -> list[float]:
         """Fitness of each run's champion, minus infinity where it has none."""
         return [

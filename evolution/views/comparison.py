@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import re
 import statistics
 from typing import TYPE_CHECKING, Any
 
+from django.core.cache import cache
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, QueryDict
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
@@ -14,6 +17,7 @@ from django.views.decorators.http import require_safe
 
 from evolution import access, comparison, comparison_fronts, comparison_plots, inference, listing
 from evolution.errors import ComparisonError
+from evolution.figure_template import figure_item
 from evolution.filters import ComparisonFilter
 from evolution.models import Rule
 from evolution.plots import N_RUN_COLORS
@@ -26,7 +30,7 @@ from evolution.views.presentation import figure_response, fitness_axes, rule_add
 from simulations.learning_tasks import UnknownLearningTask
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from bokeh.models import Plot
 
@@ -38,6 +42,8 @@ if TYPE_CHECKING:
 #: Experiments that are offered to be added, and pairs of groups that are tested one by one.
 N_OFFERED = 20
 MAX_PAIRED_GROUPS = 6
+#: How long a figure that nobody asks for is kept, in s.
+_KEPT_S = 600
 _CLOCK_LABELS = {
     "generations": "generation",
     "evaluations": "evaluations",
@@ -132,36 +138,56 @@ def figure(request: HttpRequest, name: str) -> HttpResponse:
 # --- figures ------------------------------------------------------------------------------------
 
 
-def _fitness(view: _View) -> Plot:
+def _written(draw: Callable[..., Plot], groups: Sequence[Group], *data: Any, **options: Any) -> str:
+    """Return a figure as JSON, which is written once for the same data.
+
+    To draw it takes several times as long as to find out what it shows.
+    """
+    facts = repr((draw.__name__, [group.facts for group in groups], data, options))
+    key = f"comparison-{hashlib.sha256(facts.encode()).hexdigest()}"
+    text = cache.get(key)
+    if text is None:
+        text = json.dumps(figure_item(draw(groups, *data, **options)))
+        cache.set(key, text, _KEPT_S)
+    return text
+
+
+def _fitness(view: _View) -> str:
     draw = {"band": comparison_plots.bands_figure, "curves": comparison_plots.curves_figure}
-    return draw[view.view](view.groups, y_label=view.y_label, scale=view.scale)
+    return _written(draw[view.view], view.groups, y_label=view.y_label, scale=view.scale)
 
 
-def _finals(view: _View) -> Plot:
-    return comparison_plots.finals_figure(view.groups, y_label=view.y_label, scale=view.scale)
+def _finals(view: _View) -> str:
+    return _written(
+        comparison_plots.finals_figure, view.groups, y_label=view.y_label, scale=view.scale
+    )
 
 
-def _times(view: _View) -> Plot:
+def _times(view: _View) -> str:
     comparison.add_targets(view.groups, view.learning_task, view.target)
     times = comparison.times_to_target(view.groups, view.clock)
-    return comparison_plots.times_figure(view.groups, times, x_label=_CLOCK_LABELS[view.clock])
+    return _written(
+        comparison_plots.times_figure, view.groups, times, x_label=_CLOCK_LABELS[view.clock]
+    )
 
 
-def _fronts(view: _View) -> Plot:
+def _fronts(view: _View) -> str:
     fronts = comparison_fronts.fronts(view.groups)
     rules = Rule.objects.in_bulk({point.rule_id for front in fronts for point in front})
-    return comparison_plots.fronts_figure(
+    return _written(
+        comparison_plots.fronts_figure,
         view.groups,
         fronts,
-        {pk: str(rule) for pk, rule in rules.items()},
+        {pk: str(rule) for pk, rule in sorted(rules.items())},
         y_label=view.y_label,
         scale=view.scale,
         address=rule_address_template(),
     )
 
 
-def _parameters(view: _View) -> Plot:
-    return comparison_plots.parameters_figure(
+def _parameters(view: _View) -> str:
+    return _written(
+        comparison_plots.parameters_figure,
         view.groups,
         comparison.differing_parameters(view.groups),
         y_label=view.y_label,

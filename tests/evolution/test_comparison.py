@@ -422,3 +422,23 @@ def test_curves_hold_exactly_the_history(ann, pair):
     assert values[:-1].tolist() == [-800.0, -800.0, -11.5, -11.5]
     assert math.isnan(values[-1])
     assert json.dumps(item).count("CustomJS") == 0
+
+
+@pytest.mark.parametrize("name", ["fitness", "finals", "times", "fronts", "parameters"])
+def test_a_figure_is_drawn_anew_as_soon_as_its_data_are_others(ann, pair, name):
+    """Bokeh gives all models new ids each time that a figure is drawn."""
+
+    def figure() -> str:
+        return ann.get(address(*pair, name=name, target=-20)).content.decode()
+
+    first = figure()
+    assert figure() == first
+    Experiment.objects.filter(pk=pair[0].pk).update(name="Fast again")
+    renamed = figure()
+    assert renamed != first
+    if name in {"fitness", "finals", "times"}:
+        assert "Fast again" in renamed
+    add_generations(pair[0].runs.earliest("index"), [("2*(v - u)*s", -3.25)])
+    longer = figure()
+    assert longer != renamed
+    assert figure() == longer
