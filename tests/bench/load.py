@@ -3,10 +3,10 @@
 `docker-compose.yml` with PostgreSQL and Redis, and beside them the one process that asks for
 everything. 500 people of 50 accounts have an open page of an experiment that runs, with its
 WebSocket and its parts and plots at the pace at which a browser asks for them; each opens another
-page every 30 s, with the plots and parts of that one. 100 programs with tokens ask the API for
-something every 5 s. Five experiments of two runs go on meanwhile on two workers, whose simulations
-are replaced by pauses. Then Redis and PostgreSQL are restarted and killed, once each, under the
-same load, and the history of all runs is compared with what the engine alone computes."""
+page every two minutes, with the plots and parts of that one. 100 programs with tokens ask the API
+for something every 5 s. Five experiments of two runs go on meanwhile on two workers, whose
+simulations are replaced by pauses. Then Redis and PostgreSQL are restarted and killed, once each,
+under the same load, and the history of all runs is compared with what the engine alone computes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Size:
     minutes: float = 10.0
     viewers: int = 500
     programs: int = 100
-    page_s: tuple[float, float] = (20.0, 40.0)
+    page_s: tuple[float, float] = (60.0, 180.0)
     api_s: tuple[float, float] = (2.5, 7.5)
     arrival_s: float = 60.0
     runs: int = N_RUNS
