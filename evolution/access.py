@@ -17,17 +17,20 @@ that links opened for its session.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.db.models import Case, Exists, OuterRef, Q, Subquery, Value, When
 
 from evolution.enums import Role, Scope, Visibility
 from evolution.models import Experiment, Individual, Rule, Validation
+from evolution.prepared import PreparedRecords, number_places
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
     from django.db.models import QuerySet
 
     from evolution.models.experiment import ExperimentQuerySet
@@ -61,6 +64,18 @@ def with_role(users: QuerySet) -> QuerySet:
     groups = Group.objects.filter(user=OuterRef("pk"), name__in=Role.values)
     highest = groups.order_by(Case(*ranks).desc()).values("name")[:1]
     return users.annotate(role_name=Subquery(highest))
+
+
+def account(pk: int) -> User | None:
+    """Return an account with its role, also a deactivated one: what every request begins with."""
+    (place,) = number_places(1)
+    return next(iter(_accounts().records({place: pk})), None)
+
+
+@cache
+def _accounts() -> PreparedRecords:
+    (place,) = number_places(1)
+    return PreparedRecords(with_role(get_user_model().objects.filter(pk=place)))
 
 
 def is_operator(user: Person) -> bool:

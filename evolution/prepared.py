@@ -66,6 +66,27 @@ class PreparedQuery:
         return list(self._compiler.results_iter([found], tuple_expected=True))
 
 
+class PreparedRecords:
+    """A query of a model's records with all of their fields, and with annotations."""
+
+    def __init__(self, queryset: QuerySet) -> None:
+        self._model = queryset.model
+        self._fields = [field.attname for field in self._model._meta.concrete_fields]
+        self._annotations = list(queryset.query.annotations)
+        self._query = PreparedQuery(queryset.values_list(*self._fields, *self._annotations))
+
+    def records(self, values: Mapping[Any, Any]) -> list[Any]:
+        """Ask the database; ``values`` says what stands in each place."""
+        n_fields = len(self._fields)
+        found = []
+        for row in self._query.rows(values):
+            record = self._model.from_db(DEFAULT_DB_ALIAS, self._fields, row[:n_fields])
+            for name, value in zip(self._annotations, row[n_fields:], strict=True):
+                setattr(record, name, value)
+            found.append(record)
+        return found
+
+
 def padded(values: Sequence[Any]) -> list[Any]:
     """Repeat the last value until there are 1, 2, 4, 8, ... of them: few queries serve all."""
     n_wanted = 1 << max(0, len(values) - 1).bit_length()

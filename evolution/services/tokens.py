@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import secrets
 from datetime import timedelta
+from functools import cache
 from typing import TYPE_CHECKING
 
-from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.utils import timezone
 
 from evolution import access
 from evolution.enums import Action, Scope
 from evolution.models import ApiToken
+from evolution.prepared import PreparedRecords, text_places
 from evolution.services import audit
 
 if TYPE_CHECKING:
@@ -56,14 +57,22 @@ def revoke_token(token: ApiToken, *, by: User) -> None:
 
 def find_token(secret: str) -> ApiToken | None:
     """Return the token with this secret and its owner, None if it opens nothing (any more)."""
-    token = ApiToken.objects.active().filter(digest=_digest(secret)).first()
-    if token is None:
+    (place,) = text_places(1)
+    token = next(iter(_tokens().records({place: _digest(secret)})), None)
+    owner = None if token is None else access.account(token.owner_id)
+    if owner is None:
         return None
-    token.owner = access.with_role(get_user_model().objects.filter(pk=token.owner_id)).get()
+    token.owner = owner
     now = timezone.now()
     if token.last_used_at is None or now - token.last_used_at > _USE_RESOLUTION:
         ApiToken.objects.filter(pk=token.pk).update(last_used_at=now)
     return token
+
+
+@cache
+def _tokens() -> PreparedRecords:
+    (place,) = text_places(1)
+    return PreparedRecords(ApiToken.objects.active().filter(digest=place).order_by())
 
 
 def _digest(secret: str) -> str:

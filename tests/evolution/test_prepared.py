@@ -6,10 +6,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 from django.db import connection
+from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
 from evolution.models import Rule
-from evolution.prepared import PreparedQuery, number_places, padded, text_places
+from evolution.prepared import (
+    PreparedQuery,
+    PreparedRecords,
+    number_places,
+    padded,
+    text_places,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +56,34 @@ def test_rows_are_those_of_the_query_with_the_values_in_it(
             rows = prepared.rows(values)
         assert rows == list(plain.values_list(*COLUMNS))
         assert len(statements) == (1 if keys else 0)
+
+
+def test_records_are_those_of_the_query_with_the_values_in_it(rules: list[Rule]) -> None:
+    def query(least: int):
+        doubled = F("complexity") * 2
+        return Rule.objects.filter(complexity__gte=least).annotate(doubled=doubled).order_by("-pk")
+
+    (place,) = number_places(1)
+    prepared = PreparedRecords(query(place))
+    for least in (4, 0, 9):
+        with CaptureQueriesContext(connection) as statements:
+            records = prepared.records({place: least})
+        assert len(statements) == 1
+        assert [(vars(x), x.pk) for x in map(without_state, records)] == [
+            (vars(x), x.pk) for x in map(without_state, query(least))
+        ]
+    # As any other record: it can be written.
+    (first, *_) = prepared.records({place: 5})
+    first.complexity = 17
+    first.save()
+    assert Rule.objects.get(pk=first.pk).complexity == 17
+    assert Rule.objects.count() == len(rules)
+
+
+def without_state(record: Rule) -> Rule:
+    assert (record._state.adding, record._state.db) == (False, "default")
+    del record._state
+    return record
 
 
 @pytest.mark.parametrize(("length", "wanted"), [(0, 0), (1, 1), (2, 2), (3, 4), (5, 8), (8, 8)])
