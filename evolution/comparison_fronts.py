@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from django.db import connection
 
-from evolution.fronts import FrontPoint
+from evolution.fronts import FrontPoint, complexities_in
 from evolution.models import Evaluation, Individual
 
 if TYPE_CHECKING:
@@ -24,13 +24,8 @@ def fronts(groups: Sequence[Group]) -> list[list[FrontPoint]]:
     experiments may share a context, whose evaluations know nothing of runs.
     """
     in_context: dict[int, list[int]] = defaultdict(list)
-    rows = (
-        Evaluation.objects.filter(context__in={g.experiment.context_id for g in groups} - {None})
-        .order_by("context", "complexity")
-        .values_list("context_id", "complexity")
-        .distinct()
-    )
-    for context_id, complexity in rows:
+    contexts = {group.experiment.context_id for group in groups} - {None}
+    for context_id, complexity in complexities_in(contexts):
         in_context[context_id].append(complexity)
     seeks = [
         (number, context_id, complexity, group.experiment.task_parameters["n_trials"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.db import connection
 
@@ -29,6 +29,36 @@ class FrontPoint:
     layer: int = field(default=0)
 
 
+def complexities_in(contexts: Iterable[int]) -> list[tuple[int, int]]:
+    """Return (context, complexity) of all rules that were evaluated there, in order.
+
+    One statement: a seek in the index for each, however many rules have the same complexity.
+    """
+    ids = sorted(contexts)
+    if not ids:
+        return []
+    evaluation = connection.ops.quote_name(Evaluation._meta.db_table)
+    statement = f"""
+        WITH RECURSIVE asked (context_id) AS (VALUES {", ".join(["(%s)"] * len(ids))}),
+        step (context_id, complexity) AS (
+            SELECT asked.context_id, (
+                SELECT MIN(e.complexity) FROM {evaluation} e
+                WHERE e.context_id = asked.context_id
+            ) FROM asked
+            UNION ALL
+            SELECT step.context_id, (
+                SELECT MIN(e.complexity) FROM {evaluation} e
+                WHERE e.context_id = step.context_id AND e.complexity > step.complexity
+            ) FROM step WHERE step.complexity IS NOT NULL
+        )
+        SELECT context_id, complexity FROM step WHERE complexity IS NOT NULL
+        ORDER BY context_id, complexity
+    """  # noqa: S608
+    with connection.cursor() as cursor:
+        cursor.execute(statement, ids)
+        return [tuple(row) for row in cursor.fetchall()]
+
+
 def fittest_by_complexity(context_id: int, n_trials: int) -> list[tuple[int, int, float, str]]:
     """Return (rule, complexity, score, fingerprint) of the fittest rules of each complexity.
 
@@ -37,35 +67,37 @@ def fittest_by_complexity(context_id: int, n_trials: int) -> list[tuple[int, int
 
     Two statements: which complexities there are, and one seek in the index for each.
     """
-    complexities = list(
-        Evaluation.objects.filter(context_id=context_id)
-        .order_by("complexity")
-        .values_list("complexity", flat=True)
-        .distinct()[:_MAX_COMPLEXITIES]
-    )
+    complexities = [complexity for _, complexity in complexities_in([context_id])]
+    complexities = complexities[:_MAX_COMPLEXITIES]
     if not complexities:
         return []
     name = connection.ops.quote_name
-    part = f"""
-        SELECT * FROM (
-            SELECT e.rule_id, e.complexity, e.score
+
+    def seek(complexity: str) -> str:
+        return f"""
+            SELECT e.rule_id, e.complexity, e.score, known.fingerprint
             FROM {name(Evaluation._meta.db_table)} e
-            WHERE e.context_id = %s AND e.complexity = %s AND e.score IS NOT NULL
-            AND e.n_trials_done >= %s AND EXISTS (
-                SELECT 1 FROM {name(Rule._meta.db_table)} known
-                WHERE known.id = e.rule_id AND known.shared_at IS NOT NULL
-            )
+            JOIN {name(Rule._meta.db_table)} known
+            ON known.id = e.rule_id AND known.shared_at IS NOT NULL
+            WHERE e.context_id = %s AND e.complexity = {complexity} AND e.score IS NOT NULL
+            AND e.n_trials_done >= %s
             ORDER BY e.score DESC LIMIT %s
-        ) AS fittest
-    """  # noqa: S608
-    statement = f"""
-        SELECT part.rule_id, part.complexity, part.score, r.fingerprint
-        FROM ({" UNION ALL ".join([part] * len(complexities))}) AS part
-        JOIN {name(Rule._meta.db_table)} r ON r.id = part.rule_id
-    """  # noqa: S608
-    values: list[Any] = []
-    for complexity in complexities:
-        values += [context_id, complexity, n_trials, _N_FITTEST]
+        """  # noqa: S608
+
+    values: list[int] = []
+    if connection.vendor == "postgresql":
+        # It takes longer to plan as many seeks as there are complexities than to do them.
+        places = ", ".join(["(%s)"] * len(complexities))
+        statement = f"""
+            SELECT fittest.* FROM (VALUES {places}) AS asked (complexity)
+            CROSS JOIN LATERAL ({seek("asked.complexity")}) AS fittest
+        """  # noqa: S608
+        values = [*complexities, context_id, n_trials, _N_FITTEST]
+    else:
+        part = f"SELECT * FROM ({seek('%s')}) AS fittest"  # noqa: S608
+        statement = " UNION ALL ".join([part] * len(complexities))
+        for complexity in complexities:
+            values += [context_id, complexity, n_trials, _N_FITTEST]
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
         return [tuple(row) for row in cursor.fetchall()]
