@@ -30,7 +30,9 @@ from tests.load.site import Crowd, Site, site
 from tests.servers import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+
+    from simulations.learning_tasks.base import LearningTask
 
 TITLE = "A busy laboratory"
 IS_LONG = True
@@ -123,17 +125,17 @@ def make_plan(running: Site, n_viewers: int, n_programs: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Live:
-    """An experiment with the stand-in: the evolution of the error-driven learning task's preset."""
+    """An experiment with the stand-in, but the evolution of a learning task's preset *paper*."""
 
     pk: int
     seed: int
     n_points: int
     n_runs: int
+    preset: Mapping[str, Any]
 
     @staticmethod
-    def evolution(n_generations: int) -> dict[str, Any]:
+    def evolution(preset: Mapping[str, Any], n_generations: int) -> dict[str, Any]:
         """Return the parameters of its evolution."""
-        preset = dict(ErrorDrivenTask.presets["paper"].evolution)
         return {**preset, "n_generations": n_generations, "target_fitness": None}
 
     @classmethod
@@ -145,18 +147,20 @@ class Live:
         delay_ms: float = DELAY_MS,
         n_runs: int = RUNS_OF_EACH,
         n_generations: int = 100_000,
+        learning_task: type[LearningTask] = ErrorDrivenTask,
     ) -> Live:
         """Launch one; those of different seeds share no simulation."""
         n_points = 10 + seed % 900
+        preset = learning_task.presets["paper"].evolution
         pk = operator(
             "create",
             seed=1000 * seed,
             n_runs=n_runs,
             task={"n_points": n_points, "delay_ms": delay_ms},
-            evolution=cls.evolution(n_generations),
+            evolution=cls.evolution(preset, n_generations),
         )
         operator("launch", experiment=pk)
-        return cls(pk, 1000 * seed, n_points, n_runs)
+        return cls(pk, 1000 * seed, n_points, n_runs, preset)
 
     def compare(self, running: Site, operator: Operator) -> int:
         """Compare with the engine alone; return the number of generations, which are the same.
@@ -172,7 +176,7 @@ class Live:
             "n_points": self.n_points,
             "seed": self.seed,
             "n_runs": self.n_runs,
-            "evolution": self.evolution(max(1, n_most - 1)),
+            "evolution": self.evolution(self.preset, max(1, n_most - 1)),
         }
         answer = running.python("-m", "tests.evolution.undisturbed", given=json.dumps(question))
         for run, undisturbed in zip(found, json.loads(answer), strict=True):
