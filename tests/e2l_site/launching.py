@@ -97,6 +97,8 @@ def launched(
             stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
+            # The tests may run under nohup, which the launcher respects.
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509
         )
     try:
         yield Launched(process, data_dir, output_file)
