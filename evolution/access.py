@@ -136,6 +136,19 @@ def visible_rules(user: Person) -> RuleQuerySet:
     return Rule.objects.filter(Q(shared_at__isnull=False) | Exists(found_in))
 
 
+def visible_rule(user: Person, pk: int) -> Rule:
+    """Return one of the rules whose pages somebody may read.
+
+    Raises
+    ------
+    Rule.DoesNotExist
+        If there is none, or he may not read it.
+    """
+    # Most rules are shared; whether somebody may read another one takes longer to ask.
+    shared = Rule.objects.shared().filter(pk=pk).first() if may_browse(user) else None
+    return shared or visible_rules(user).get(pk=pk)
+
+
 def visible_validations(user: Person) -> ValidationQuerySet:
     """Return the validations that somebody may know of.
 

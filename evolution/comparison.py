@@ -81,7 +81,7 @@ class Group:
     def facts(self) -> tuple[Any, ...]:
         """All that figures and words say of the group, but for its parameters."""
         runs = [
-            (run.pk, run.number, run.state, run.champion_fitness, run.n_generations_done)
+            (run.number, run.state, run.champion_id, run.champion_fitness, run.n_generations_done)
             for run in self.runs
         ]
         return self.place, self.label, runs, [self.steps.get(run.pk) for run in self.runs]

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 #: Experiments that are offered to be added, and pairs of groups that are tested one by one.
 N_OFFERED = 20
 MAX_PAIRED_GROUPS = 6
-#: How long a figure that nobody asks for is kept, in s.
+#: How long a figure is kept, in s.
 _KEPT_S = 600
 _CLOCK_LABELS = {
     "generations": "generation",
@@ -145,11 +145,9 @@ def _written(draw: Callable[..., Plot], groups: Sequence[Group], *data: Any, **o
     """
     facts = repr((draw.__name__, [group.facts for group in groups], data, options))
     key = f"comparison-{hashlib.sha256(facts.encode()).hexdigest()}"
-    text = cache.get(key)
-    if text is None:
-        text = json.dumps(figure_item(draw(groups, *data, **options)))
-        cache.set(key, text, _KEPT_S)
-    return text
+    return cache.get_or_set(
+        key, lambda: json.dumps(figure_item(draw(groups, *data, **options))), _KEPT_S
+    )
 
 
 def _fitness(view: _View) -> str:

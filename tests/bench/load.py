@@ -3,10 +3,10 @@
 `docker-compose.yml` with PostgreSQL and Redis, and beside them the one process that asks for
 everything. 500 people of 50 accounts have an open page of an experiment that runs, with its
 WebSocket and its parts and plots at the pace at which a browser asks for them; each opens another
-page every two minutes, with the plots and parts of that one. 100 programs with tokens ask the API
-for something every 5 s. Five experiments of two runs go on meanwhile on two workers, whose
-simulations are replaced by pauses. Then Redis and PostgreSQL are restarted and killed, once each,
-under the same load, and the history of all runs is compared with what the engine alone computes."""
+page every 30 s, with the plots and parts of that one. 100 programs with tokens ask the API for
+something every 5 s. Five experiments of two runs go on meanwhile on two workers, whose simulations
+are replaced by pauses. Then Redis and PostgreSQL are restarted and killed, once each, under the
+same load, and the history of all runs is compared with what the engine alone computes."""
 
 from __future__ import annotations
 
@@ -30,9 +30,7 @@ from tests.load.site import Crowd, Site, site
 from tests.servers import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from simulations.learning_tasks.base import LearningTask
+    from collections.abc import Callable, Iterator
 
 TITLE = "A busy laboratory"
 IS_LONG = True
@@ -53,7 +51,7 @@ class Size:
     minutes: float = 10.0
     viewers: int = 500
     programs: int = 100
-    page_s: tuple[float, float] = (60.0, 180.0)
+    page_s: tuple[float, float] = (20.0, 40.0)
     api_s: tuple[float, float] = (2.5, 7.5)
     arrival_s: float = 60.0
     runs: int = N_RUNS
@@ -125,17 +123,17 @@ def make_plan(running: Site, n_viewers: int, n_programs: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Live:
-    """An experiment with the stand-in, but the evolution of a learning task's preset *paper*."""
+    """An experiment with the stand-in: the evolution of the error-driven learning task's preset."""
 
     pk: int
     seed: int
     n_points: int
     n_runs: int
-    preset: Mapping[str, Any]
 
     @staticmethod
-    def evolution(preset: Mapping[str, Any], n_generations: int) -> dict[str, Any]:
+    def evolution(n_generations: int) -> dict[str, Any]:
         """Return the parameters of its evolution."""
+        preset = dict(ErrorDrivenTask.presets["paper"].evolution)
         return {**preset, "n_generations": n_generations, "target_fitness": None}
 
     @classmethod
@@ -147,20 +145,18 @@ class Live:
         delay_ms: float = DELAY_MS,
         n_runs: int = RUNS_OF_EACH,
         n_generations: int = 100_000,
-        learning_task: type[LearningTask] = ErrorDrivenTask,
     ) -> Live:
         """Launch one; those of different seeds share no simulation."""
         n_points = 10 + seed % 900
-        preset = learning_task.presets["paper"].evolution
         pk = operator(
             "create",
             seed=1000 * seed,
             n_runs=n_runs,
             task={"n_points": n_points, "delay_ms": delay_ms},
-            evolution=cls.evolution(preset, n_generations),
+            evolution=cls.evolution(n_generations),
         )
         operator("launch", experiment=pk)
-        return cls(pk, 1000 * seed, n_points, n_runs, preset)
+        return cls(pk, 1000 * seed, n_points, n_runs)
 
     def compare(self, running: Site, operator: Operator) -> int:
         """Compare with the engine alone; return the number of generations, which are the same.
@@ -176,7 +172,7 @@ class Live:
             "n_points": self.n_points,
             "seed": self.seed,
             "n_runs": self.n_runs,
-            "evolution": self.evolution(self.preset, max(1, n_most - 1)),
+            "evolution": self.evolution(max(1, n_most - 1)),
         }
         answer = running.python("-m", "tests.evolution.undisturbed", given=json.dumps(question))
         for run, undisturbed in zip(found, json.loads(answer), strict=True):

@@ -273,7 +273,7 @@ def test_the_list_renews_itself(
     row = page.locator("#experiments tr", has=page.locator(f'a[href="{experiment_path["path"]}"]'))
     progress = row.locator("progress")
     before = float(progress.get_attribute("value"))
-    expect(progress).not_to_have_attribute("value", f"{before:.4f}", timeout=20_000)
+    expect(progress).not_to_have_attribute("value", f"{before:.4f}", timeout=10_000)
     assert float(progress.get_attribute("value")) > before
     assert complaints == []
 

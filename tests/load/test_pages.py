@@ -47,7 +47,7 @@ def test_a_page_of_what_is_over_does_not_connect(admin_client, experiment) -> No
 def test_a_list_renews_itself_while_something_runs(admin_client, experiment) -> None:
     ((seconds, name, address),) = opened(admin_client, "/").again
     assert (name, admin_client.get(address).status_code) == ("part /", 200)
-    assert seconds == 10.0
+    assert seconds == 5.0
     finish(experiment, ExperimentState.FINISHED)
     assert opened(admin_client, "/").again == []
 

@@ -185,6 +185,18 @@ def test_the_number_of_fixed_mutations(changes: dict, n_genes: int, n_mutations:
     assert counts[n_mutations] > counts.total() / 2
 
 
+def test_as_many_fixed_mutations_as_genes_reach_all_that_can_mutate() -> None:
+    parameters = EvolutionParameters.from_mapping(
+        {"n_columns": 5, "mutation_rate": 1.0, "mutation_count": "fixed"}
+    )
+    mutated: Counter[int] = Counter()
+    for _, (request,), _ in run(start(parameters), 200):
+        for candidate in request.born:
+            mutated.update(candidate.mutated_genes[0])
+    # Behind two inputs function and two inputs of each of five nodes, and the output.
+    assert sorted(mutated) == [*range(6, 21), 22]
+
+
 def test_asking_twice_breeds_once() -> None:
     engine = start(EvolutionParameters())
     engine.tell({question.key: 0.0 for question in engine.ask().questions})
