@@ -174,6 +174,8 @@ PASSWORD_RESET_TIMEOUT = 3 * 24 * 3600
 SESSION_COOKIE_AGE = (
     24 * 3600 * read_number("E2L_SESSION_DAYS", default=14, smallest=1, largest=365)
 )
+#: Days for which all that a simulation on demand has recorded is kept; 0 for ever.
+E2L_RECORDING_DAYS = read_number("E2L_RECORDING_DAYS", default=90, smallest=0, largest=36500)
 #: Visitors may read what the laboratory may read.
 E2L_PUBLIC = read_bool("E2L_PUBLIC", default=False)
 

@@ -77,6 +77,12 @@ VARIABLES = (
     ),
     Variable("E2L_SESSION_DAYS", "14", "days after which people sign in again"),
     Variable(
+        "E2L_RECORDING_DAYS",
+        "90",
+        "days for which all that a simulation on demand has recorded (up to 32 MB) is kept; "
+        "values and plots stay, and whoever asks again has it recorded again; 0 for ever",
+    ),
+    Variable(
         "E2L_API_RATE_ANONYMOUS",
         "60/minute",
         "requests to the API from an address without an account; units second, minute, hour, "

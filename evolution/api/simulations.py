@@ -64,7 +64,7 @@ class SimulationList(ApiView):
         operation_id="simulate",
         summary="Simulate any rule in the first trial of a preset",
         description="The same question asked twice is answered once: then the answer is 200 and "
-        "the result is there already.",
+        "the result is there already. Where its recording was removed, it is simulated again.",
         request=SimulateSerializer,
         parameters=[LOCATION],
         responses=followed(SimulationSerializer, "It was simulated before."),

@@ -47,6 +47,8 @@ MAX_OPEN = 4
 #: A simulation whose worker was lost is begun again so many times in all.
 MAX_ATTEMPTS = 3
 _N_SENT_AGAIN = 8
+#: Old recordings that are removed at a time.
+_N_REMOVED = 200
 
 
 def request_probe(
@@ -100,20 +102,22 @@ class Question:
 def ask(question: Question, rule: Rule, *, owner: AbstractBaseUser | None) -> Probe:
     """Return the record of a question, and ask a worker where there is no answer yet.
 
+    So it does where the answer's recording was removed.
+
     Raises
     ------
     ProbeRefused
         If too many simulations of the person wait already.
     """
     known = Probe.objects.filter(digest=question.digest).first()
-    if known is not None and known.state != ProbeState.FAILED:
+    if known is not None and not _is_to_repeat(known):
         return known
     if Probe.objects.open().filter(owner=owner).count() >= MAX_OPEN:
         raise ProbeRefused(
             f"{MAX_OPEN} of your simulations are not finished yet. Wait until one of them is."
         )
     if known is not None:
-        Probe.objects.filter(pk=known.pk, state=ProbeState.FAILED).update(
+        Probe.objects.filter(pk=known.pk, state=known.state).update(
             state=ProbeState.WAITING, attempts=0, n_steps_done=0, reason="", detail="",
             started_at=None, finished_at=None, owner=owner, created_at=Now(),
         )  # fmt: skip
@@ -132,6 +136,12 @@ def ask(question: Question, rule: Rule, *, owner: AbstractBaseUser | None) -> Pr
     )
     transaction.on_commit(partial(send_probe, probe.pk))
     return probe
+
+
+def _is_to_repeat(probe: Probe) -> bool:
+    return probe.state == ProbeState.FAILED or (
+        not probe.is_open and probe.result.get("is_recording_removed", False)
+    )
 
 
 def digest_of(*parts: Any) -> str:
@@ -301,6 +311,26 @@ def send_again() -> None:
     if pks and not queue_length():
         for pk in pks:
             send_probe(pk)
+
+
+def remove_old_recordings(days: int) -> None:
+    """Remove what was recorded more than so many days ago; values and plots stay.
+
+    Parameters
+    ----------
+    days : int
+        0 removes nothing.
+    """
+    if not days:
+        return
+    old = Probe.objects.filter(
+        recording__isnull=False, finished_at__lt=Now() - timedelta(days=days)
+    ).only("result")
+    for probe in old[:_N_REMOVED]:
+        with transaction.atomic():
+            Recording.objects.filter(probe=probe).delete()
+            probe.result |= {"has_recording": False, "is_recording_removed": True}
+            probe.save(update_fields=["result"])
 
 
 def _give_up(probes: QuerySet[Probe]) -> None:

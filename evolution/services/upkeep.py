@@ -7,6 +7,8 @@ from importlib import import_module
 from django.conf import settings
 from django.db import connection
 
+from evolution.services.probes import remove_old_recordings
+
 #: Time between two times of upkeep, in s.
 INTERVAL_S = 600.0
 #: Rows of each index that are looked at: takes milliseconds with a million rows, too.
@@ -17,6 +19,7 @@ def keep_up() -> None:
     """Do all of it."""
     refresh_statistics()
     import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()
+    remove_old_recordings(settings.E2L_RECORDING_DAYS)
 
 
 def refresh_statistics() -> None:

@@ -7,15 +7,17 @@ import json
 import subprocess
 import sys
 import zipfile
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
+from django.db.models.functions import Now
 from django.urls import reverse
 
 from evolution.models import Probe, Recording
-from evolution.services import notes, probes
+from evolution.services import notes, probes, upkeep
 from nest_build.rules import PlasticityRule
 from simulations.learning_tasks import get_learning_task
 from simulations.recordings import unpack
@@ -41,9 +43,9 @@ def simulated_again(seed: int) -> TrialResult:
     return shown
 
 
-def probe_of(name: str = "error-driven") -> Probe:
-    task = get_learning_task(name)
-    rule = notes.add_to_catalogue(PlasticityRule.parse(task.signature, [RULE]).canonical())
+def probe_of(text: str = RULE) -> Probe:
+    task = get_learning_task("error-driven")
+    rule = notes.add_to_catalogue(PlasticityRule.parse(task.signature, [text]).canonical())
     probe = probes.request_probe(rule, task, preset="demo", owner=None)
     assert probes.run_probe(probe.pk, worker="test")
     probe.refresh_from_db()
@@ -93,6 +95,34 @@ def test_where_nothing_was_recorded_nothing_is_offered(client: Client, django_us
         assert client.get(address).status_code == 404
     page = client.get(reverse("evolution:probe", args=[probe.pk])).content.decode()
     assert "full resolution" not in page
+
+
+def test_an_old_recording_is_removed_until_somebody_asks_again(
+    client: Client, django_user_model, settings
+) -> None:
+    client.force_login(django_user_model.objects.create_user("ann"))
+    old, new = probe_of(), probe_of("v - u")
+    recorded = bytes(Recording.objects.get(probe=old).content)
+    Probe.objects.filter(pk=old.pk).update(finished_at=Now() - timedelta(days=31))
+    for days, n_left in ((0, 2), (32, 2), (30, 1)):
+        settings.E2L_RECORDING_DAYS = days
+        upkeep.keep_up()
+        assert Recording.objects.count() == n_left
+    assert Recording.objects.get().probe == new
+    address = reverse("evolution:probe-recording", args=[old.pk, "zip"])
+    assert client.get(address).status_code == 404
+    page = client.get(reverse("evolution:probe", args=[old.pk])).content.decode()
+    assert "was removed to save space" in page
+    assert address not in page
+    # Value and plots are still there, and a simulation brings back the same recording.
+    value, panels = old.result["value"], old.panels
+    old.refresh_from_db()
+    assert (old.result["value"], old.panels) == (value, panels)
+    assert probe_of().pk == old.pk
+    assert bytes(Recording.objects.get(probe=old).content) == recorded
+    page = client.get(reverse("evolution:probe", args=[old.pk])).content.decode()
+    assert "was removed" not in page
+    assert address in page
 
 
 def test_the_command_writes_the_same(tmp_path: Path) -> None:
