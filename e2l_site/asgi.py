@@ -12,6 +12,8 @@ from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIHandler
 from django.db import close_old_connections
 
+from e2l_site import monitoring
+
 if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
@@ -42,7 +44,12 @@ class Handler(ASGIHandler):
         super().load_middleware(is_async=False)
 
     async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
-        """Answer when it is the request's turn; who has gone by then is not answered."""
+        """Answer when it is the request's turn; who has gone by then is not answered.
+
+        What machines ask about the process has no turn: one that is busy is not one that is lost.
+        """
+        if request.path_info in monitoring.ADDRESSES:
+            return await sync_to_async(self._answer)(request)
         async with self._turns:
             return await sync_to_async(self._answer)(request)
 

@@ -81,3 +81,4 @@ _VIEWS: dict[str, Callable[[HttpRequest], HttpResponse]] = {
     "/readyz": readyz,
     "/metrics": metrics,
 }
+ADDRESSES = frozenset(_VIEWS)

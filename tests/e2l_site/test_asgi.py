@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -140,6 +141,24 @@ def test_who_goes_away_before_the_turn_is_not_answered(handler: Handler) -> None
 
     asyncio.run(some_leave())
     assert len(_most) == N_AT_A_TIME + 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_whether_the_process_lives_is_answered_while_others_wait(handler: Handler) -> None:
+    async def ask() -> tuple[int, bytes]:
+        _may_end.clear()
+        asked = [await _request(handler, "/slow/") for _ in range(2 * N_AT_A_TIME)]
+        answers = [asyncio.create_task(_answer(one)) for one in asked]
+        while len(_most) < N_AT_A_TIME:
+            await asyncio.sleep(0.001)
+        found = await _answer(await _request(handler, "/healthz"))
+        assert len(_now) == N_AT_A_TIME
+        _may_end.set()
+        await asyncio.gather(*answers)
+        return found
+
+    status, body = asyncio.run(ask())
+    assert (status, json.loads(body)) == (200, {"status": "alive"})
 
 
 @pytest.mark.django_db(transaction=True)
