@@ -157,7 +157,7 @@ class _History:
         self, candidate: Candidate, selection: Selection, *, is_cached: bool
     ) -> None:
         from evolution.enums import Outcome
-        from evolution.services.generations import new_individual
+        from evolution.services.history import new_individual
 
         rule, parent = self._rule_of[candidate.index], candidate.parent_index
         fitness = selection.fitness[candidate.index]

@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import enum
 import math
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from evolution import events
 from evolution.cgp.engine import Candidate, Engine
 from evolution.cgp.stopping import Progress, criterion_met
 from evolution.enums import ExperimentState, Outcome, StopReason
-from evolution.models import Demand, Generation, Individual, Rule, Run
-from evolution.selectors import rule_message
-from evolution.services import endings, evaluations
-from evolution.services.evaluations import Want
-from evolution.services.judgement import judge
-from nest_build.rules import PlasticityRule, RuleSyntaxError
+from evolution.models import Demand, Rule, Run
+from evolution.services import endings, evaluations, history
+from evolution.services.history import Completed
+from evolution.services.known_rules import KnownRules
+from evolution.services.pending import Pending
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from evolution.cgp.engine import Request, Selection
-    from evolution.models import Evaluation
-    from evolution.serializers import GenerationMessage
+    from evolution.models import Individual
+    from evolution.services.evaluations import Want
     from evolution.services.judgement import Judgement
     from evolution.services.setups import ExperimentSetup
+    from nest_build.rules import PlasticityRule
 
 # Equivalent forms of one rule differ in the last digits of their fitness, relatively by less.
 _EQUIVALENT_FORMS = 1e-9
@@ -49,41 +46,6 @@ class Step(enum.Enum):
 
 class _Overtaken(Exception):
     """Somebody else has changed the run."""
-
-
-@dataclass
-class _Pending:
-    """What a run remembers between a request of its engine and the answer, as JSON.
-
-    Rules are named by their keys, None for genomes that encode no rule.
-
-    Attributes
-    ----------
-    questions : list of (int, str or None)
-        Key and rule of each question, in the request's order; None if nothing has been asked.
-    cached : list of str
-        Rules of the questions that somebody had asked for before.
-    parents : dict of str to str
-        Rule by index of the parents; JSON has text as keys.
-    born : dict of str to (str or None)
-        Rule by index of all individuals of the pending generation.
-    earlier : list of dict
-        The individuals of the pending generation that were born with an earlier request.
-    outcomes : dict of str to str
-        Outcome by index, as far as it has been judged.
-    """
-
-    questions: list[tuple[int, str | None]] | None = None
-    cached: list[str] = field(default_factory=list)
-    parents: dict[str, str | None] = field(default_factory=dict)
-    born: dict[str, str | None] = field(default_factory=dict)
-    earlier: list[dict[str, Any]] = field(default_factory=list)
-    outcomes: dict[str, str] = field(default_factory=dict)
-    n_evaluations: int = 0
-    n_cached: int = 0
-    n_pruned: int = 0
-    simulated_s: float = 0.0
-    saved_s: float = 0.0
 
 
 def advance(
@@ -138,11 +100,9 @@ class RunInHand:
         self._run = run
         self._signature = setup.learning_task.signature
         self._engine = self._load_engine()
-        self._pending = _Pending(**(run.pending or {}))
+        self._pending = Pending(**(run.pending or {}))
         self._may_have_demands = run.pending is not None
-        self._known: dict[str, tuple[int, Evaluation | None]] = {}
-        #: Rules of the individuals that are born, by key.
-        self._rules: dict[str, PlasticityRule] = {}
+        self._known = KnownRules(setup)
 
     def is_current(self) -> bool:
         """Tell whether nobody else has changed the run."""
@@ -162,20 +122,19 @@ class RunInHand:
     def step(self) -> Step:
         setup, pending = self._setup, self._pending
         if pending.questions is None:
-            return self._ask(selection=None)
-        self._rules = {}
+            return self._ask(None)
         asked = [key for _, key in pending.questions if key is not None]
-        self._look_up([*asked, *pending.born.values()])
+        self._known.look_up([*asked, *pending.born.values()])
         request = self._engine.ask()
         judgements = self._judgements(request)
         if judgements is None:
-            if any(self._evaluation(key) is None for key in asked):
+            if any(self._known.evaluation(key) is None for key in asked):
                 # Asked for before the software was changed; nobody answers that any more.
-                return self._ask(selection=None)
+                return self._ask(None)
             return Step.WAITING
         if setup.evolution_parameters.stop_at_baseline and not setup.look_up_baseline():
             is_asked = Demand.objects.filter(run=self._run).unsettled().exists()
-            return Step.WAITING if is_asked else self._ask(selection=None)
+            return Step.WAITING if is_asked else self._ask(None)
         self._count(request, judgements)
         born = [*(Candidate(**item) for item in pending.earlier), *request.born]
         selection = self._engine.tell(
@@ -183,8 +142,8 @@ class RunInHand:
         )
         if selection is None:
             pending.earlier = [asdict(candidate) for candidate in born]
-            return self._ask(selection=None)
-        return self._ask(selection, self._individuals(born, selection))
+            return self._ask(None)
+        return self._ask(self._completed(born, selection))
 
     # --- answers ---
 
@@ -200,31 +159,11 @@ class RunInHand:
             if key is None:
                 judgements[question.key] = None
                 continue
-            judgement = self._judge(key, self._want(question.n_trials, question.bound))
+            judgement = self._known.judge(key, self._known.want(question.n_trials, question.bound))
             if judgement is None:
                 return None
             judgements[question.key] = judgement
         return judgements
-
-    def _judge(self, key: str, want: Want) -> Judgement | None:
-        evaluation = self._evaluation(key)
-        if evaluation is None:
-            return None
-        return judge(
-            evaluation.trials,
-            evaluation.reason,
-            n_trials=want.n_trials,
-            bound=want.bound,
-            aggregate=self._setup.learning_task.aggregate,
-        )
-
-    def _want(self, n_trials: int | None, bound: float | None) -> Want:
-        from simulations.learning_tasks import Aggregate
-
-        is_min = self._setup.learning_task.aggregate is Aggregate.MIN
-        return Want(
-            self._setup.n_trials if n_trials is None else n_trials, bound if is_min else None
-        )
 
     def _count(self, request: Request, judgements: dict[int, Judgement | None]) -> None:
         """Note outcomes, and how many rules had to be simulated."""
@@ -239,7 +178,7 @@ class RunInHand:
             if judgement is None or key in counted:
                 continue
             counted.add(key)
-            evaluation = self._evaluation(key)
+            evaluation = self._known.evaluation(key)
             per_trial_s = evaluation.seconds / max(1, evaluation.n_trials_done)
             pending.n_evaluations += 1
             if key in pending.cached:
@@ -249,7 +188,7 @@ class RunInHand:
                 pending.simulated_s += evaluation.seconds
             if judgement.outcome is Outcome.PRUNED:
                 pending.n_pruned += 1
-                n_trials = self._want(question.n_trials, None).n_trials
+                n_trials = self._known.want(question.n_trials, None).n_trials
                 pending.saved_s += per_trial_s * (n_trials - judgement.n_trials)
 
     # --- history ---
@@ -261,15 +200,13 @@ class RunInHand:
         individuals = {}
         for candidate in born:
             key = pending.born[str(candidate.index)]
-            if key is not None:
-                self._rules[key] = self._rule(tuple(candidate.texts))
             parent = candidate.parent_index
-            individuals[candidate.index] = new_individual(
+            individuals[candidate.index] = history.new_individual(
                 self._run,
                 candidate,
                 selection,
-                rule_id=None if key is None else self._known[key][0],
-                evaluation=None if key is None else self._evaluation(key),
+                rule_id=None if key is None else self._known.id_of(key),
+                evaluation=None if key is None else self._known.evaluation(key),
                 outcome=self._outcome(candidate, selection),
                 is_neutral=parent is not None and key is not None and key == rule_of[str(parent)],
                 is_cached=candidate.fitness is None and key in pending.cached,
@@ -289,18 +226,17 @@ class RunInHand:
 
     # --- questions ---
 
-    def _ask(
-        self, selection: Selection | None, individuals: dict[int, Individual] | None = None
-    ) -> Step:
+    def _ask(self, completed: Completed | None) -> Step:
         """Write what has been completed and ask for what is needed next."""
-        run, pending = self._run, self._pending
-        counts = pending
-        if selection is not None:
-            self._pending = pending = _Pending(parents=pending.parents)
-        stop_reason = self._complete(selection, counts, individuals or {})
+        run = self._run
+        stop_reason = None
+        if completed is not None:
+            self._pending = Pending(parents=self._pending.parents)
+            stop_reason = self._take_over(completed)
+        pending = self._pending
         if stop_reason is not None:
             with transaction.atomic():
-                self._write_history(selection, counts, individuals)
+                history.write(run, completed)
                 run.engine_state = self._engine.to_state()
                 run.pending = vars(pending)
                 Demand.objects.filter(run=run).delete()
@@ -315,11 +251,12 @@ class RunInHand:
         rule_ids = evaluations.get_or_create_rules(
             self._signature,
             rules.values(),
-            known={key: rule_id for key, (rule_id, _) in self._known.items()},
+            known=self._known.ids,
             is_shared=self._setup.is_shared,
         )
         with transaction.atomic():
-            self._write_history(selection, counts, individuals)
+            if completed is not None:
+                history.write(run, completed)
             n_demands = self._write_demands(rules, rule_ids, wants)
             run.engine_state = self._engine.to_state()
             run.pending = vars(pending)
@@ -335,7 +272,7 @@ class RunInHand:
         rules: dict[str, PlasticityRule] = {}
 
         def key_of(texts: tuple[str, ...] | None) -> str | None:
-            rule = None if texts is None else self._rule(texts)
+            rule = None if texts is None else self._known.parse(texts)
             if rule is None:
                 return None
             rules[rule.key] = rule
@@ -347,18 +284,12 @@ class RunInHand:
         pending.born.update(
             (str(candidate.index), key_of(candidate.texts)) for candidate in request.born
         )
-        self._look_up(rules)
+        self._known.look_up(rules)
         asked = {key for _, key in pending.questions}
         pending.cached = [
-            key for key in rules if key in asked and self._evaluation(key) is not None
+            key for key in rules if key in asked and self._known.evaluation(key) is not None
         ]
         return rules
-
-    def _rule(self, texts: tuple[str, ...]) -> PlasticityRule | None:
-        try:
-            return evaluations.canonical_rule(self._signature, texts)
-        except RuleSyntaxError:
-            return None
 
     def _wants(self, request: Request, rules: dict[str, PlasticityRule]) -> dict[str, Want]:
         """Return what has to be simulated, by rule."""
@@ -366,16 +297,16 @@ class RunInHand:
         rule_of = dict(self._pending.questions)
         for question in request.questions:
             key = rule_of[question.key]
-            want = self._want(question.n_trials, question.bound)
-            if key is not None and self._judge(key, want) is None:
+            want = self._known.want(question.n_trials, question.bound)
+            if key is not None and self._known.judge(key, want) is None:
                 wants[key] = wants[key].merged(want) if key in wants else want
         # Pages compare with the rules of the literature; they are evaluated like all others.
         if not self._setup.look_up_baseline():
             baselines = {rule.key: rule for rule in self._setup.baseline_rules()}
-            self._look_up(baselines.keys() - self._known.keys())
+            self._known.look_up(baselines.keys() - self._known.ids.keys())
             for key, rule in baselines.items():
-                want = Want(self._setup.n_trials, None)
-                if self._judge(key, want) is None:
+                want = self._known.want(None, None)
+                if self._known.judge(key, want) is None:
                     rules[key] = rule
                     wants[key] = want
         return wants
@@ -384,8 +315,8 @@ class RunInHand:
         self, rules: dict[str, PlasticityRule], rule_ids: dict[str, int], wants: dict[str, Want]
     ) -> int:
         setup, run = self._setup, self._run
-        missing = {rule_ids[key]: key for key in wants if self._evaluation(key) is None}
-        ids = {key: self._evaluation(key).pk for key in wants if key not in missing.values()}
+        missing = {rule_ids[key]: key for key in wants if self._known.evaluation(key) is None}
+        ids = {key: self._known.evaluation(key).pk for key in wants if key not in missing.values()}
         complexities = {rule_id: rules[key].complexity for rule_id, key in missing.items()}
         new = evaluations.create_evaluations(setup.context, complexities)
         for rule_id, evaluation in new.items():
@@ -407,27 +338,47 @@ class RunInHand:
 
     # --- completion ---
 
-    def _complete(
-        self, selection: Selection | None, counts: _Pending, individuals: dict[int, Individual]
-    ) -> StopReason | None:
-        """Bring the run's figures up to date; return why it ends now, if it does."""
-        run = self._run
-        if selection is None:
-            return None
-        self._champion_before = run.champion
-        self._is_improvement = selection.champion_fitness > (
-            -math.inf if run.champion_fitness is None else run.champion_fitness
-        )
+    def _completed(self, born: list[Candidate], selection: Selection) -> Completed:
+        run, counts = self._run, self._pending
+        individuals = self._individuals(born, selection)
         # Parents keep their order, so a new champion is one of this generation's individuals.
-        self._champion = individuals.get(selection.champion_index, run.champion)
-        run.champion_fitness = _finite(selection.champion_fitness)
+        champion = individuals.get(selection.champion_index, run.champion)
+        former = run.champion
+        new_rule = None
+        if champion.rule_id is not None and champion.rule_id != (former and former.rule_id):
+            texts_of = {candidate.index: candidate.texts for candidate in born}
+            new_rule = self._record(tuple(texts_of[champion.index]), champion.rule_id)
+        before = -math.inf if run.champion_fitness is None else run.champion_fitness
+        return Completed(
+            selection,
+            counts,
+            individuals,
+            champion,
+            is_improvement=selection.champion_fitness > before,
+            new_rule=new_rule,
+        )
+
+    def _record(self, texts: tuple[str, ...], rule_id: int) -> Rule:
+        """Return the record of a rule without reading it."""
+        rule = self._known.parse(texts)
+        return Rule(
+            pk=rule_id,
+            signature=evaluations.signature_text(self._signature),
+            expressions=list(rule.texts),
+            complexity=rule.complexity,
+        )
+
+    def _take_over(self, completed: Completed) -> StopReason | None:
+        """Bring the run's figures up to date; return why it ends now, if it does."""
+        run, selection, counts = self._run, completed.selection, completed.counts
+        run.champion_fitness = history.finite(selection.champion_fitness)
         run.n_generations_done = selection.generation
         run.n_evaluations += counts.n_evaluations
         run.n_cached += counts.n_cached
         run.n_pruned += counts.n_pruned
         run.simulated_s += counts.simulated_s
         run.saved_s += counts.saved_s
-        if self._is_improvement:
+        if completed.is_improvement:
             run.improved_at_generation = selection.generation
         return self._stop_reason(selection)
 
@@ -450,111 +401,3 @@ class RunInHand:
             ),
         )
         return None if criterion is None else StopReason(criterion)
-
-    def _write_history(
-        self,
-        selection: Selection | None,
-        counts: _Pending,
-        individuals: dict[int, Individual] | None,
-    ) -> None:
-        if selection is None:
-            return
-        run = self._run
-        Individual.objects.bulk_create(individuals.values())
-        run.champion = self._champion
-        generation = Generation.objects.create(
-            run=run,
-            index=selection.generation,
-            champion=run.champion,
-            champion_fitness=run.champion_fitness,
-            is_improvement=self._is_improvement,
-            parents=[selection.parent_indices],
-            n_evaluations=counts.n_evaluations,
-            n_cached=counts.n_cached,
-            n_pruned=counts.n_pruned,
-            created_at=timezone.now(),
-        )
-        message = self._message(generation)
-        experiment_id = self._setup.experiment_id
-        transaction.on_commit(
-            lambda: events.announce_generation(experiment_id, message), robust=True
-        )
-
-    def _message(self, generation: Generation) -> GenerationMessage:
-        message: GenerationMessage = {
-            "run": self._run.pk,
-            "generation": generation.index,
-            "fitness": generation.champion_fitness,
-            "is_improvement": generation.is_improvement,
-            "n_evaluations": generation.n_evaluations,
-            "n_cached": generation.n_cached,
-        }
-        before, rule_id = self._champion_before, self._champion.rule_id
-        if rule_id is not None and rule_id != (before and before.rule_id):
-            (key,) = [key for key, (known, _) in self._known.items() if known == rule_id]
-            message["rule"] = rule_message(self._record(key, rule_id))
-        return message
-
-    def _record(self, key: str, rule_id: int) -> Rule:
-        """Return the record of a rule of the completed generation, without reading it."""
-        rule = self._rules[key]
-        return Rule(
-            pk=rule_id,
-            signature=evaluations.signature_text(self._signature),
-            expressions=list(rule.texts),
-            complexity=rule.complexity,
-        )
-
-    # --- rules ---
-
-    def _look_up(self, keys: Iterable[str | None]) -> None:
-        """Find out about rules of which more could be known by now."""
-        wanted = {key for key in keys if key is not None and not self._is_settled(key)}
-        if wanted:
-            found = evaluations.find_rules(
-                self._signature, wanted, self._setup.context, is_shared=self._setup.is_shared
-            )
-            self._known.update(found)
-
-    def _is_settled(self, key: str) -> bool:
-        # What failed may have been repeated since.
-        evaluation = self._evaluation(key)
-        return evaluation is not None and (
-            not evaluation.reason and evaluation.n_trials_done >= self._setup.n_trials
-        )
-
-    def _evaluation(self, key: str) -> Evaluation | None:
-        return self._known.get(key, (None, None))[1]
-
-
-def new_individual(
-    run: Run, candidate: Candidate, selection: Selection, **judged: Any
-) -> Individual:
-    """Return the row, not yet written, of an individual that a run's engine has bred.
-
-    Parameters
-    ----------
-    run : Run
-    candidate : Candidate
-        What the engine knows of it.
-    selection : Selection
-        Of the generation that it was born in.
-    **judged
-        The columns that do not come from the engine.
-    """
-    return Individual(
-        run=run,
-        index=candidate.index,
-        parent_index=candidate.parent_index,
-        birth_generation=selection.generation,
-        origin=candidate.origin,
-        genome=candidate.genomes,
-        constants=list(candidate.parameters) if any(candidate.parameters) else None,
-        mutated_genes=candidate.mutated_genes,
-        fitness=_finite(selection.fitness[candidate.index]),
-        **judged,
-    )
-
-
-def _finite(fitness: float) -> float | None:
-    return fitness if math.isfinite(fitness) else None
