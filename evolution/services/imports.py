@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import math
 import uuid
-from dataclasses import dataclass, field
-from itertools import chain
 from typing import IO, TYPE_CHECKING, TypeVar
 
 from django.db import IntegrityError, transaction
 
-from evolution.cgp.genome_check import genome_problem
-from evolution.cgp.parameters import EvolutionParameters
-from evolution.enums import Action, EvaluationState, ExperimentState, Origin, Outcome, StopReason
+from evolution.enums import Action, EvaluationState, ExperimentState
 from evolution.experiment_file import (
     BrokenExperimentFile,
     EvaluationRow,
@@ -28,12 +24,18 @@ from evolution.experiment_file import (
 )
 from evolution.experiment_file.reader import broken
 from evolution.models import Evaluation, Experiment, Generation, Individual, Rule, Run
-from evolution.models.experiment import MAX_SEED
-from evolution.models.rule import signature_text
 from evolution.services import control, evaluations
+from evolution.services.history import finite
+from evolution.services.import_checks import (
+    Born,
+    IndividualCheck,
+    RowsByRun,
+    check_runs,
+    configuration_of,
+    rule_id_of,
+)
 from nest_build.rules import RuleSyntaxError
-from simulations.learning_tasks import Reason, UnknownLearningTask, get_learning_task
-from simulations.parameters import ParameterError
+from simulations.learning_tasks import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -41,11 +43,11 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
     from nest_build.rules import PlasticityRule
-    from simulations.learning_tasks import LearningTask
-    from simulations.parameters import TaskParameters
 
 _NAMESPACE = uuid.UUID("b6ad1b8e-0f3d-4b6b-9a5e-3f1d0c7a2e41")
 _BATCH = 1000
+#: States in which an imported run can be.
+_RUN_STATES = (ExperimentState.FINISHED, ExperimentState.STOPPED, ExperimentState.FAILED)
 
 _Row = TypeVar("_Row", RunRow, GenerationRow, IndividualRow)
 
@@ -114,9 +116,9 @@ class _Import:
         members = source.manifest.members
         self._n_rows = sum(members[name].rows for name in layout.DATA)
         self._n_done = 0
-        self._task, self._task_parameters, self._evolution_parameters = _configuration(source)
+        self._task, self._task_parameters, self._evolution_parameters = configuration_of(source)
         self._n_other_keys = 0
-        self._has_genomes: bool | None = None
+        self._individuals = IndividualCheck(self._task.signature, self._evolution_parameters)
 
     # --- rules ---
 
@@ -154,8 +156,8 @@ class _Import:
         experiment = self._create_experiment()
         evaluation_of = self._write_evaluations(experiment, rules)
         runs = self._read_runs()
-        individuals = _ByRun(layout.INDIVIDUALS, self._rows(layout.INDIVIDUALS, IndividualRow))
-        generations = _ByRun(layout.GENERATIONS, self._rows(layout.GENERATIONS, GenerationRow))
+        individuals = RowsByRun(layout.INDIVIDUALS, self._rows(layout.INDIVIDUALS, IndividualRow))
+        generations = RowsByRun(layout.GENERATIONS, self._rows(layout.GENERATIONS, GenerationRow))
         for row in runs:
             run = self._create_run(experiment, row)
             born = self._write_individuals(run, row, individuals, rules, evaluation_of)
@@ -232,7 +234,7 @@ class _Import:
                     trials=row.trials,
                     n_trials_done=len(row.trials),
                     worst=min(row.trials, default=None),
-                    score=_finite(aggregate(row.trials)) if row.trials and not row.reason else None,
+                    score=finite(aggregate(row.trials)) if row.trials and not row.reason else None,
                     complexity=complexity[rule_id],
                     state=EvaluationState.DONE,
                     reason=row.reason,
@@ -249,7 +251,7 @@ class _Import:
         seen: set[int] = set()
         for line, row in enumerate(self._rows(layout.EVALUATIONS, EvaluationRow), start=1):
             where = (layout.EVALUATIONS, line)
-            rule_id = _rule_id(where, row.rule, rules)
+            rule_id = rule_id_of(where, row.rule, rules)
             if row.reason and row.reason not in list(Reason):
                 raise broken(*where, f"there is no reason {row.reason!r}")
             # Two rules of the file may be one here: the first one's values stay.
@@ -258,28 +260,8 @@ class _Import:
                 yield rule_id, row
 
     def _read_runs(self) -> list[RunRow]:
-        found = self._source.configuration
         rows = list(self._rows(layout.RUNS, RunRow))
-        if len(rows) != found.n_runs:
-            raise BrokenExperimentFile(
-                f"{layout.RUNS} has {len(rows)} lines instead of {found.n_runs}."
-            )
-        for number, row in enumerate(rows, start=1):
-            where = (layout.RUNS, number)
-            if row.run != number:
-                raise broken(*where, f"run {number} is expected, not {row.run}")
-            if row.seed != found.seed + number - 1:
-                raise broken(*where, f"run {number} must have the seed {found.seed + number - 1}")
-            if row.stop_reason and row.stop_reason not in StopReason.values:
-                raise broken(*where, f"there is no reason {row.stop_reason!r} to stop")
-            if row.state not in ExperimentState.values:
-                raise broken(*where, f"there is no state {row.state!r}")
-            if (row.champion is None) != (row.n_generations < 0):
-                raise broken(*where, "there is a champion from generation 0 on, and only then")
-            if row.champion is None and row.champion_fitness != layout.MINUS_INFINITY:
-                raise broken(*where, "there is a fitness without a champion")
-            if row.improved_at_generation > max(0, row.n_generations):
-                raise broken(*where, "the champion improved in a generation that is not there")
+        check_runs(rows, self._source.configuration)
         return rows
 
     def _create_run(self, experiment: Experiment, row: RunRow) -> Run:
@@ -310,12 +292,12 @@ class _Import:
         self,
         run: Run,
         row: RunRow,
-        individuals: _ByRun[IndividualRow],
+        individuals: RowsByRun[IndividualRow],
         rules: list[int],
         evaluation_of: dict[int, int],
-    ) -> _Born:
+    ) -> Born:
         """Return the individuals of a run."""
-        born = _Born()
+        born = Born()
         ids = born.ids
         last = -1
         for batch in _batches(individuals.of(row.run)):
@@ -325,10 +307,10 @@ class _Import:
                 if item.individual <= last:
                     raise broken(*where, f"individual {item.individual} comes after {last}")
                 last = item.individual
-                self._check_individual(where, item, row)
+                self._individuals.check(where, item, row)
                 if item.parent is not None and item.parent not in ids:
                     raise broken(*where, f"there is no parent {item.parent} before it")
-                rule_id = None if item.rule is None else _rule_id(where, item.rule, rules)
+                rule_id = None if item.rule is None else rule_id_of(where, item.rule, rules)
                 if rule_id is None:
                     born.without_rule.add(item.individual)
                 ids[item.individual] = 0
@@ -354,36 +336,8 @@ class _Import:
             ids.update((individual.index, individual.pk) for individual in new)
         return born
 
-    def _check_individual(self, where: tuple[str, int], item: IndividualRow, row: RunRow) -> None:
-        if item.generation > row.n_generations:
-            raise broken(*where, f"run {row.run} has {row.n_generations} generations only")
-        if item.origin not in Origin.values:
-            raise broken(*where, f"there is no origin {item.origin!r}")
-        if item.outcome not in Outcome.values:
-            raise broken(*where, f"there is no outcome {item.outcome!r}")
-        if item.rule is None and item.fitness != layout.MINUS_INFINITY:
-            raise broken(*where, "there is a fitness without a rule")
-        signature = self._task.signature
-        has_genome = item.genomes != [[]]
-        if self._has_genomes is None:
-            self._has_genomes = has_genome
-        if has_genome != self._has_genomes:
-            raise broken(*where, "all individuals have genomes, or none")
-        if not has_genome:
-            # Results of the literature: genomes were not published.
-            return
-        if len(item.genomes) != len(signature.branches):
-            raise broken(*where, f"there are {len(item.genomes)} genomes")
-        for genome in item.genomes:
-            problem = genome_problem(genome, self._evolution_parameters, len(signature.input_names))
-            if problem:
-                raise broken(*where, f"the genome {problem}")
-        longest = len(item.genomes[0])
-        if any(gene >= longest for gene in chain.from_iterable(item.mutated_genes)):
-            raise broken(*where, "a mutated gene is not in the genome")
-
     def _write_generations(
-        self, run: Run, row: RunRow, generations: _ByRun[GenerationRow], born: _Born
+        self, run: Run, row: RunRow, generations: RowsByRun[GenerationRow], born: Born
     ) -> None:
         expected = 0
         before = -math.inf
@@ -430,86 +384,6 @@ class _Import:
             if self._progress is not None and self._n_done % _BATCH == 0:
                 self._progress(self._n_done, self._n_rows)
             yield row
-
-
-@dataclass
-class _Born:
-    """The individuals of a run: their ids by number, and the numbers of those without a rule."""
-
-    ids: dict[int, int] = field(default_factory=dict)
-    without_rule: set[int] = field(default_factory=set)
-
-    def champion(self, where: tuple[str, int], number: int, fitness: float | str) -> int:
-        """Return the id of a champion, which has a rule if it has a fitness."""
-        if number not in self.ids:
-            raise broken(*where, f"there is no individual {number}")
-        if number in self.without_rule and fitness != layout.MINUS_INFINITY:
-            raise broken(*where, f"individual {number} has no rule and so no fitness")
-        return self.ids[number]
-
-
-class _ByRun:
-    """The rows of a member run by run, with their lines."""
-
-    def __init__(self, name: str, rows: Iterable[_Row]) -> None:
-        self._name = name
-        self._rows = enumerate(rows, start=1)
-        self._next = next(self._rows, None)
-
-    def of(self, run: int) -> Iterator[tuple[int, _Row]]:
-        while self._next is not None and self._next[1].run == run:
-            yield self._next
-            self._next = next(self._rows, None)
-
-    def check_end(self) -> None:
-        if self._next is not None:
-            line, row = self._next
-            raise broken(self._name, line, f"run {row.run} is not expected here")
-
-
-#: States in which an imported run can be.
-_RUN_STATES = (ExperimentState.FINISHED, ExperimentState.STOPPED, ExperimentState.FAILED)
-
-
-def _configuration(
-    source: ExperimentFile,
-) -> tuple[LearningTask, TaskParameters, EvolutionParameters]:
-    """Return learning task and parameters as typed objects.
-
-    Raises
-    ------
-    BrokenExperimentFile
-        If they are not known here, or do not fit.
-    """
-    found, name = source.configuration, layout.CONFIGURATION
-    try:
-        task = get_learning_task(found.learning_task)
-    except UnknownLearningTask as error:
-        raise BrokenExperimentFile(f"{name}: {error}") from None
-    if found.signature != signature_text(task.signature):
-        raise BrokenExperimentFile(
-            f"{name}: rules of the learning task {task.name} are {signature_text(task.signature)} "
-            f"here, not {found.signature}."
-        )
-    if found.seed > MAX_SEED:
-        raise BrokenExperimentFile(f"{name}: the seed must be from 0 to {MAX_SEED}.")
-    try:
-        task_parameters = task.parameters_type.from_mapping(found.task_parameters)
-        evolution_parameters = EvolutionParameters.from_mapping(found.evolution_parameters)
-        evolution_parameters.check_against(task.signature, task_parameters.n_trials)
-    except ParameterError as error:
-        raise BrokenExperimentFile(f"{name}: {error}") from None
-    return task, task_parameters, evolution_parameters
-
-
-def _rule_id(where: tuple[str, int], number: int, rules: list[int]) -> int:
-    if number >= len(rules):
-        raise broken(*where, f"there is no rule {number}")
-    return rules[number]
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _batches(items: Iterable) -> Iterator[list]:
