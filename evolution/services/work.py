@@ -17,27 +17,26 @@ import traceback
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from django.db import close_old_connections
 from django.db.models.functions import Now
 
 from evolution import tracing
 from evolution.models import Experiment, Validation, Worker
 from evolution.models.evaluation import LEASE_S
 from evolution.services import claiming, closing, endings, validations, watchdog, workers
-from evolution.services.claiming import MAX_ATTEMPTS, Claim, Claims, Result
+from evolution.services.book import DETAIL_LENGTH, Book
+from evolution.services.claiming import MAX_ATTEMPTS, Claim, Claims
 from evolution.services.generations import RunInHand, Step, advance
 from evolution.services.setups import load_held_out_setup, load_setup
 from evolution.services.simulator import MachineFault
 from evolution.services.workers import TRANSIENT_ERRORS
-from simulations.evaluation import Evaluation, evaluate_by_trial
+from simulations.evaluation import evaluate_by_trial
 from simulations.learning_tasks import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from evolution.services.couriers import Courier
     from evolution.services.setups import ExperimentSetup, HeldOutSetup
-    from simulations.learning_tasks import Aggregate
 
 logger = logging.getLogger(__name__)
 
@@ -45,11 +44,7 @@ logger = logging.getLogger(__name__)
 SLICE_S = 2.0
 #: Cost of asking another worker for help.
 HOP_S = 0.02
-#: Results are written at least so often, so that a lost worker has not worked in vain for long.
-RECORD_INTERVAL_S = 1.0
-_LONGEST_PAUSE_S = 2.0
 _DEADLINE_MARGIN_S = 0.5
-_DETAIL_LENGTH = 10_000
 
 
 class CannotSimulate(RuntimeError):
@@ -326,7 +321,7 @@ class _Slice:
         """Simulate claims that lack the same trials; record what they give, trial by trial."""
         setup = self._setup
         logger.debug("Simulates %d rule(s) in trials %s", len(claims), trials)
-        book = _Book(claims, self._worker, setup.learning_task.aggregate)
+        book = Book(claims, self._worker, setup.learning_task.aggregate)
         simulation = evaluate_by_trial(
             setup.learning_task,
             [claim.rule for claim in claims],
@@ -356,9 +351,9 @@ class _Slice:
         except TRANSIENT_ERRORS:
             raise
         except Exception:
-            unfinished -= self._blame(book, traceback.format_exc()[-_DETAIL_LENGTH:])
+            unfinished -= self._blame(book, traceback.format_exc()[-DETAIL_LENGTH:])
 
-    def _blame(self, book: _Book, detail: str) -> set[int]:
+    def _blame(self, book: Book, detail: str) -> set[int]:
         """Release the claims whose simulation failed, or give a single rule up."""
         claims = book.open_claims()
         logger.warning("A simulation of %d rule(s) failed:\n%s", len(claims), detail)
@@ -383,97 +378,10 @@ class _Slice:
         )
 
 
-class _Book:
-    """Writes down what a simulation gives, not more often than needed."""
-
-    def __init__(self, claims: Sequence[Claim], worker: str, aggregate: Aggregate) -> None:
-        self._claims = claims
-        self._aggregate = aggregate
-        self._worker = worker
-        self._known: list[Evaluation] = []
-        self._recorded_s = [0.0 for _ in claims]
-        self._is_settled = [False for _ in claims]
-        self._recorded_at = time.monotonic()
-
-    def enter(self, known: list[Evaluation]) -> set[int]:
-        """Record the rules that are settled, now and then the others too; return the settled."""
-        self._known = known
-        settled = [
-            index
-            for index, evaluation in enumerate(known)
-            if not self._is_settled[index] and self._suffices(self._claims[index], evaluation)
-        ]
-        for index in settled:
-            self._is_settled[index] = True
-        is_due = time.monotonic() - self._recorded_at >= RECORD_INTERVAL_S
-        partial = [index for index, done in enumerate(self._is_settled) if not done]
-        self._record([*settled, *partial] if is_due else settled)
-        return {self._claims[index].evaluation_id for index in settled}
-
-    def _suffices(self, claim: Claim, evaluation: Evaluation) -> bool:
-        n_trials = len(claim.trials) + len(evaluation.trials)
-        return bool(evaluation.reason or evaluation.is_pruned or n_trials >= claim.want.n_trials)
-
-    def keep(self) -> None:
-        """Record what is known of the rules that are not settled: nobody goes on here."""
-        self._record([index for index, done in enumerate(self._is_settled) if not done])
-
-    def _record(self, indices: Iterable[int]) -> None:
-        results = {self._claims[index].evaluation_id: self._result(index) for index in indices}
-        if results:
-            self._recorded_at = time.monotonic()
-            _persistently(lambda: claiming.record(results, self._worker))
-
-    def _result(self, index: int) -> Result:
-        claim, evaluation = self._claims[index], self._known[index]
-        seconds = evaluation.seconds - self._recorded_s[index]
-        self._recorded_s[index] = evaluation.seconds
-        trials = claim.trials + evaluation.trials
-        return Result(
-            trials=trials,
-            score=self._aggregate(trials) if trials and not evaluation.reason else None,
-            reason=evaluation.reason or "",
-            detail=evaluation.detail[-_DETAIL_LENGTH:],
-            seconds=seconds,
-            is_final=self._is_settled[index],
-        )
-
-    def open_claims(self) -> list[Claim]:
-        """Return the claims that are not settled."""
-        return [
-            claim for claim, done in zip(self._claims, self._is_settled, strict=True) if not done
-        ]
-
-    def fail(self, claim: Claim, reason: Reason, detail: str) -> None:
-        """Record that a rule fails in the trial after the last one."""
-        index = list(self._claims).index(claim)
-        trials = self._known[index].trials if self._known else ()
-        result = Result(claim.trials + trials, reason, detail, 0.0)
-        _persistently(lambda: claiming.record({claim.evaluation_id: result}, self._worker))
-
-
 def _workers_per_experiment() -> int:
     """Return how many workers could help with each of the running experiments."""
     n_experiments = Experiment.objects.running().count()
     return max(1, math.ceil(Worker.objects.available().count() / max(1, n_experiments)))
-
-
-def _persistently(write: Callable[[], None]) -> None:
-    """Write what took long to compute, also if the database is down, or its disk is full, for long.
-
-    The worker has nothing better to do: without the database there is no other work either.
-    """
-    pause_s = 0.1
-    while True:
-        try:
-            write()
-        except TRANSIENT_ERRORS:
-            logger.warning("Results wait for the database", exc_info=True)
-            close_old_connections()
-            time.sleep(pause_s)
-            pause_s = min(_LONGEST_PAUSE_S, 2 * pause_s)
-        else:
-            return
 
 
 def _trials(claim: Claim) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from evolution.enums import EvaluationState, ExperimentState, StopReason
 from evolution.models import Evaluation, Experiment, Run, Worker
-from evolution.services import claiming, closing, control, work, workers
+from evolution.services import book, claiming, closing, control, work, workers
 from evolution.services.generations import Step, advance
 from evolution.services.judgement import judge
 from evolution.services.setups import load_setup
@@ -288,12 +288,12 @@ def test_results_of_trials_are_kept_when_a_worker_is_lost(
     make_experiment: MakeExperiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was simulated before the loss is not simulated again."""
-    monkeypatch.setattr(work, "RECORD_INTERVAL_S", 0.0)
+    monkeypatch.setattr(book, "RECORD_INTERVAL_S", 0.0)
     experiment = make_experiment(n_trials=5)
     launch(experiment)
     claims = claim_all(experiment, "lost")
     setup = load_setup(experiment.pk)
-    book = work._Book(claims, "lost", Aggregate.MEAN)
+    results = book.Book(claims, "lost", Aggregate.MEAN)
     trials = work.evaluate_by_trial(
         setup.learning_task,
         [claim.rule for claim in claims],
@@ -302,7 +302,7 @@ def test_results_of_trials_are_kept_when_a_worker_is_lost(
         trials=range(5),
     )
     for _ in range(2):
-        assert book.enter(next(trials)) == set()
+        assert results.enter(next(trials)) == set()
     let_leases_end()
     known = {e.pk: (e.trials, e.seconds) for e in Evaluation.objects.all()}
     assert {len(values) for values, _ in known.values()} == {2}
