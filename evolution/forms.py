@@ -1,12 +1,10 @@
-"""Forms that are derived from the declarations of parameters."""
+"""The forms of experiments: the new one, its extension, its labels, and those of the list."""
 
 from __future__ import annotations
 
-import enum
 import hashlib
 import re
 import sys
-import types
 import typing
 import uuid
 from dataclasses import dataclass
@@ -18,8 +16,9 @@ from evolution.cgp.parameters import EvolutionParameters
 from evolution.enums import ExperimentState, Visibility
 from evolution.listing import ORDERS, Filters
 from evolution.models.experiment import MAX_RUNS
+from evolution.parameter_fields import as_typed, label_of, parameter_field
 from evolution.services import several
-from simulations.parameters import ParameterDescription, ParameterError, Parameters
+from simulations.parameters import ParameterError, Parameters
 
 if typing.TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -51,64 +50,6 @@ class FieldGroup:
     def advanced_has_errors(self) -> bool:
         """Whether the folded part must be shown open."""
         return any(field.errors for field in self.advanced)
-
-
-def parameter_field(description: ParameterDescription) -> forms.Field:
-    """Return the form field of a parameter, with its unit in the attribute ``unit``.
-
-    The field turns text into a value; bounds are checked by the parameters themselves, so that
-    they are stated once, and appear here as hints to the browser.
-    """
-    annotation, is_optional = _without_none(description.annotation)
-    common: dict[str, Any] = {
-        "label": _label(description),
-        "help_text": description.help,
-        "required": not is_optional,
-    }
-    field: forms.Field
-    if annotation is bool:
-        field = forms.BooleanField(**{**common, "required": False})
-    elif annotation is int:
-        field = forms.IntegerField(**common, widget=_number_input(description, step="1"))
-    elif annotation is float:
-        field = forms.FloatField(**common, widget=_number_input(description, step="any"))
-    elif typing.get_origin(annotation) is tuple and not _choices(typing.get_args(annotation)[0]):
-        field = ListField(**{**common, "required": False})
-    elif typing.get_origin(annotation) is tuple:
-        field = forms.MultipleChoiceField(
-            **{**common, "required": False},
-            choices=_choices(typing.get_args(annotation)[0]),
-            widget=forms.CheckboxSelectMultiple,
-        )
-    elif choices := _choices(annotation):
-        field = forms.ChoiceField(**common, choices=choices)
-    else:
-        field = forms.CharField(**common, max_length=1000)
-    field.unit = description.unit
-    return field
-
-
-class ListField(forms.CharField):
-    """Several values, one on each line; those of numbers may also be separated by commas."""
-
-    widget = forms.Textarea(attrs={"rows": 2, "spellcheck": "false"})
-
-    def prepare_value(self, value: Any) -> str:
-        """Return the text that the form shows."""
-        if isinstance(value, (list, tuple)):
-            return "\n".join(str(_as_typed(item)) for item in value)
-        return value or ""
-
-    def to_python(self, value: Any) -> list[str]:
-        """Return the values as they were typed."""
-        return [line.strip() for line in super().to_python(value).splitlines() if line.strip()]
-
-    def validate(self, value: list[str]) -> None:
-        """Leave it to the parameters to say what fits."""
-
-    def run_validators(self, value: list[str]) -> None:
-        """Limit the number of characters."""
-        super().run_validators("\n".join(value))
 
 
 class ExtensionForm(forms.Form):
@@ -413,13 +354,13 @@ class ExperimentForm(forms.Form):
             for name, description in descriptions.items():
                 if name not in known:
                     self.notices.append(
-                        f"{_label(description)} is new since then, and has its default."
+                        f"{label_of(description)} is new since then, and has its default."
                     )
             try:
                 parameters_type.from_mapping(known)
             except ParameterError as error:
                 self.notices += [
-                    f"{_label(descriptions[name])}: {text}" if name else text
+                    f"{label_of(descriptions[name])}: {text}" if name else text
                     for name, texts in error.messages.items()
                     for text in texts
                 ]
@@ -437,48 +378,5 @@ class ExperimentForm(forms.Form):
         yield from by_heading.values()
 
 
-def _label(description: ParameterDescription) -> str:
-    """Return "Generations" for ``n_generations``, "Tau I" for ``tau_I_ms``."""
-    words = description.label.removeprefix("n ")
-    return words[:1].upper() + words[1:]
-
-
 def _prefixed(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"{prefix}-{name}": _as_typed(value) for name, value in values.items()}
-
-
-def _as_typed(value: Any) -> Any:
-    """Return 2000 for 2000.0: as a person would type it."""
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return int(value)
-    return value
-
-
-def _without_none(annotation: Any) -> tuple[Any, bool]:
-    """Return ``float, True`` for ``float | None``."""
-    if typing.get_origin(annotation) in {types.UnionType, typing.Union}:
-        rest = [item for item in typing.get_args(annotation) if item is not types.NoneType]
-        if len(rest) == 1:
-            return rest[0], True
-    return annotation, False
-
-
-def _choices(annotation: Any) -> list[tuple[str, str]]:
-    if typing.get_origin(annotation) is typing.Literal:
-        return [(str(value), str(value)) for value in typing.get_args(annotation)]
-    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
-        return [(str(item.value), str(item.value).replace("_", " ")) for item in annotation]
-    return []
-
-
-def _number_input(description: ParameterDescription, *, step: str) -> forms.NumberInput:
-    bounds = {
-        "min": _first(description.minimum, description.exclusive_minimum),
-        "max": _first(description.maximum, description.exclusive_maximum),
-    }
-    attributes = {name: f"{bound:.15g}" for name, bound in bounds.items() if bound is not None}
-    return forms.NumberInput(attrs={"step": step, **attributes})
-
-
-def _first(*values: float | None) -> float | None:
-    return next((value for value in values if value is not None), None)
+    return {f"{prefix}-{name}": as_typed(value) for name, value in values.items()}

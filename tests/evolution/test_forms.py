@@ -10,7 +10,8 @@ from django import forms
 from pydantic import model_validator
 
 from evolution.cgp.parameters import EvolutionParameters
-from evolution.forms import MAX_SEED, ExperimentForm, parameter_field
+from evolution.forms import MAX_SEED, ExperimentForm
+from evolution.parameter_fields import parameter_field
 from simulations.learning_tasks import get_learning_task
 from simulations.parameters import Parameters, quantity
 
