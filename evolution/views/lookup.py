@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from django.contrib.auth.models import User
+    from django.http import HttpRequest
 
     from evolution.access import Person
+
+#: Pages of a list beyond are not served: who looks for something far down filters.
+MAX_PAGE = 200
 
 
 def experiment_or_404(pk: int, user: Person) -> Experiment:
@@ -56,3 +60,10 @@ def account_or_404(pk: int) -> User:
         return access.with_role(users.objects).get(pk=pk)
     except (users.DoesNotExist, OverflowError):
         raise Http404(f"There is no account {pk}.") from None
+
+
+def page_number(request: HttpRequest) -> int:
+    """Return the page of a list that an address asks for, the first one if that is none."""
+    text = request.GET.get("page", "")
+    is_number = text.isascii() and text.isdigit() and len(text) < 6
+    return min(max(1, int(text)), MAX_PAGE) if is_number else 1
