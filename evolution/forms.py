@@ -21,7 +21,7 @@ from evolution.services import several
 from simulations.parameters import ParameterError, Parameters
 
 if typing.TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from evolution.models import Experiment
     from simulations.learning_tasks import LearningTask, Preset
@@ -99,12 +99,20 @@ class ListForm(forms.Form):
     sort = forms.ChoiceField(label="Order", required=False, choices=list(ORDERS.items()))
 
     def __init__(
-        self, data: Mapping[str, Any], *, tasks: Mapping[str, str], owners: Sequence[str]
+        self,
+        data: Mapping[str, Any],
+        *,
+        tasks: Mapping[str, str],
+        owners: Callable[[], Sequence[str]],
     ) -> None:
         super().__init__(data)
         self.fields["state"].choices = [("", "any"), *ExperimentState.choices]
         self.fields["task"].choices = [("", "any"), *tasks.items()]
-        self.fields["owner"].choices = [("", "anybody"), *((name, name) for name in owners)]
+        # Asked for only where they are shown, or one of them is looked for.
+        self.fields["owner"].choices = lambda: [
+            ("", "anybody"),
+            *((name, name) for name in owners()),
+        ]
 
     @property
     def filters(self) -> Filters:

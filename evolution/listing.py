@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING, TypedDict
 
 from django.contrib.auth import get_user_model
+from django.core.cache import cache
 from django.db.models import Count, F, Max, OuterRef, Q, QuerySet, Subquery, Sum
 
 from evolution import selectors
@@ -13,10 +13,12 @@ from evolution.enums import ExperimentState
 from evolution.models import Experiment, Generation, Run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
 
     from evolution.models.experiment import ExperimentQuerySet
 
+#: How long what never changes is kept in memory, in s.
+_STEPS_KEPT_S = 3600
 #: Orders that people can choose, with the name that they see.
 ORDERS = {
     "": "newest first",
@@ -105,15 +107,28 @@ def _ordered(found: QuerySet[Experiment], order: str) -> QuerySet[Experiment]:
     return found.order_by(*newest)
 
 
-def champion_steps(run_ids: Iterable[int]) -> dict[int, list[tuple[int, float]]]:
-    """Return, by run, generation and fitness of each champion fitter than the one before."""
-    steps: dict[int, list[tuple[int, float]]] = defaultdict(list)
-    rows = Generation.objects.filter(run__in=list(run_ids), is_improvement=True).order_by(
-        "run", "index"
-    )
-    for run_id, index, fitness in rows.values_list("run", "index", "champion_fitness"):
-        steps[run_id].append((index, fitness))
-    return steps
+def champion_steps(best: Mapping[int, float]) -> dict[int, list[tuple[int, float]]]:
+    """Return, by run, generation and fitness of each champion fitter than the one before.
+
+    They are read once for each champion: a fitter one is another one's fitness.
+
+    Parameters
+    ----------
+    best : mapping of int to float
+        Fitness of the champion by run.
+    """
+    keys = {run_id: f"champion-steps-{run_id}-{fitness!r}" for run_id, fitness in best.items()}
+    known = cache.get_many(keys.values())
+    steps = {run_id: known[key] for run_id, key in keys.items() if key in known}
+    new = {run_id: [] for run_id in keys if run_id not in steps}
+    if new:
+        rows = Generation.objects.filter(run__in=new, is_improvement=True).order_by("run", "index")
+        for run_id, index, fitness in rows.values_list("run", "index", "champion_fitness"):
+            new[run_id].append((index, fitness))
+        # A generation may have come since the fitness was read: then they are of another champion.
+        done = {run: found for run, found in new.items() if found and found[-1][1] == best[run]}
+        cache.set_many({keys[run]: found for run, found in done.items()}, _STEPS_KEPT_S)
+    return {**steps, **new}
 
 
 def owner_names(visible: ExperimentQuerySet) -> list[str]:

@@ -75,14 +75,14 @@ class ExperimentList(ApiView):
     @extend_schema(
         operation_id="list_experiments",
         summary="List experiments",
-        parameters=parameters(ListForm({}, tasks={}, owners=())),
+        parameters=parameters(ListForm({}, tasks={}, owners=list)),
         responses=page_of(ExperimentListedSerializer),
     )
     def get(self, request: Request) -> Response:
         visible = access.visible_experiments(request.user)
         tasks = {name: name for name in learning_task_names()}
-        owners = listing.owner_names(visible)
-        page, filters = read_page(request, ListForm(request.GET, tasks=tasks, owners=owners))
+        form = ListForm(request.GET, tasks=tasks, owners=lambda: listing.owner_names(visible))
+        page, filters = read_page(request, form)
         found = listing.experiments_for_list(filters, visible)
         return Response(page.of(found, ExperimentListedSerializer))
 

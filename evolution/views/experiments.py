@@ -72,7 +72,7 @@ def experiment_list(request: HttpRequest) -> HttpResponse:
     """Show experiments; for htmx only the table, which renews itself."""
     tasks = {name: get_learning_task(name).title for name in learning_task_names()}
     visible = access.visible_experiments(request.user)
-    form = ListForm(request.GET, tasks=tasks, owners=listing.owner_names(visible))
+    form = ListForm(request.GET, tasks=tasks, owners=lambda: listing.owner_names(visible))
     filters = form.filters
     if tables.is_wanted(request):
         found = listing.experiments_for_list(filters, visible)
@@ -82,7 +82,8 @@ def experiment_list(request: HttpRequest) -> HttpResponse:
     page = Paginator(listing.experiments_for_list(filters, visible), PER_PAGE).get_page(
         request.GET.get("page")
     )
-    steps = listing.champion_steps(item.best_run_id for item in page if item.best_run_id)
+    best = {item.best_run_id: item.best_fitness for item in page if item.best_run_id}
+    steps = listing.champion_steps(best)
     rows = [
         {**row, "sparkline": _sparkline(experiment, steps.get(experiment.best_run_id, []))}
         for row in _rows(page, tasks)

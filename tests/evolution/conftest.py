@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.core.cache import cache
 
 from evolution.cgp.parameters import EvolutionParameters
 from evolution.services import experiments, work
@@ -29,6 +30,12 @@ def _regression(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     )
     yield
     learning_tasks.get_learning_task.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered() -> None:
+    # Numbers of records are given again after each test, which takes them back.
+    cache.clear()
 
 
 @pytest.fixture(autouse=True)

@@ -167,11 +167,16 @@ def test_the_list_takes_the_same_few_queries_for_many_experiments(
     assert html.count("<polyline") == 21
 
 
-def test_steps_are_those_of_the_runs_asked_for(cast):
+def test_steps_are_those_of_the_runs_asked_for(cast, django_assert_num_queries):
     run = cast["alpha"].runs.get()
-    assert listing.champion_steps([run.pk]) == {
-        run.pk: [(0, -812.5), (5, -120.25), (10, -44.125), (15, -11.5)]
-    }
+    steps = [(0, -812.5), (5, -120.25), (10, -44.125), (15, -11.5)]
+    assert listing.champion_steps({run.pk: -11.5}) == {run.pk: steps}
+    with django_assert_num_queries(0):
+        assert listing.champion_steps({run.pk: -11.5}) == {run.pk: steps}
+    # The fitness of a list may be older than the steps: they are not those of that champion.
+    for _ in range(2):
+        with django_assert_num_queries(1):
+            assert listing.champion_steps({run.pk: -44.125}) == {run.pk: steps}
 
 
 # --- several at once ---------------------------------------------------------------------------
