@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
 import statistics
 from typing import TYPE_CHECKING, Any
 
-from django.core.cache import cache
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, QueryDict
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
@@ -27,6 +25,7 @@ from evolution.views import tables
 from evolution.views.comparison_tables import comparison_tables
 from evolution.views.guards import open_to_the_public
 from evolution.views.presentation import figure_response, fitness_axes, rule_address_template
+from evolution.views.written import written
 from simulations.learning_tasks import UnknownLearningTask
 
 if TYPE_CHECKING:
@@ -42,8 +41,6 @@ if TYPE_CHECKING:
 #: Experiments that are offered to be added, and pairs of groups that are tested one by one.
 N_OFFERED = 20
 MAX_PAIRED_GROUPS = 6
-#: How long a figure is kept, in s.
-_KEPT_S = 600
 _CLOCK_LABELS = {
     "generations": "generation",
     "evaluations": "evaluations",
@@ -143,10 +140,9 @@ def _written(draw: Callable[..., Plot], groups: Sequence[Group], *data: Any, **o
 
     To draw it takes several times as long as to find out what it shows.
     """
-    facts = repr((draw.__name__, [group.facts for group in groups], data, options))
-    key = f"comparison-{hashlib.sha256(facts.encode()).hexdigest()}"
-    return cache.get_or_set(
-        key, lambda: json.dumps(figure_item(draw(groups, *data, **options))), _KEPT_S
+    facts = (draw.__name__, [group.facts for group in groups], data, options)
+    return written(
+        "comparison", facts, lambda: json.dumps(figure_item(draw(groups, *data, **options)))
     )
 
 

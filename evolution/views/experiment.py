@@ -20,6 +20,7 @@ from evolution.views.context import of_experiment
 from evolution.views.experiment_tables import experiment_tables
 from evolution.views.guards import open_to_link_holders
 from evolution.views.lookup import experiment_or_404
+from evolution.views.written import written
 
 if TYPE_CHECKING:
     from evolution.models import Experiment
@@ -133,14 +134,21 @@ def plot(request: HttpRequest, pk: int) -> HttpResponse:
     if y_label is None:
         return JsonResponse({"error": f"There is no scale {scale!r} here."}, status=400)
     runs = presentation.run_rows(selectors.runs_of(experiment))
-    curves = presentation.champion_curves(experiment, runs)
-    figure = champion_figure(
-        curves,
-        y_label=y_label,
-        scale=scale,
-        band=presentation.band(curves, runs) if len(curves) > 1 else None,
-    )
-    return presentation.figure_response(figure)
+
+    def draw() -> str:
+        curves = presentation.champion_curves(experiment, runs)
+        return champion_figure(
+            curves,
+            y_label=y_label,
+            scale=scale,
+            band=presentation.band(curves, runs) if len(curves) > 1 else None,
+        )
+
+    # While an experiment goes on there are others with each generation.
+    if ExperimentState(experiment.state).is_final:
+        facts = (experiment.pk, y_label, scale, list(runs.values()))
+        return presentation.figure_response(written("champions", facts, draw))
+    return presentation.figure_response(draw())
 
 
 @open_to_link_holders

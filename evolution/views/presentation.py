@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +18,7 @@ from evolution.plots import N_RUN_COLORS, ChampionCurve, error_label
 from evolution.services.couriers import queue_length
 from evolution.services.judgement import judge
 from evolution.templatetags.evolution_format import fitness as format_fitness
+from evolution.views.written import digest
 from simulations.learning_tasks import get_learning_task
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def history_digest(runs: Iterable[RunRow], improvements: Iterable[Mapping[str, A
         (item["run"].pk, item["generation"], item["rule"] and item["rule"].pk, item["fitness"])
         for item in improvements
     ]
-    return hashlib.sha256(repr((list(runs), found)).encode()).hexdigest()
+    return digest((list(runs), found))
 
 
 def summary(message: ExperimentMessage, runs: Mapping[int, RunRow]) -> str:
