@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from channels.consumer import get_handler_name
 from channels.db import database_sync_to_async
@@ -15,12 +15,17 @@ from evolution import access, selectors
 from evolution.events import group_name, probe_group_name
 from evolution.models import Experiment, Probe
 from evolution.services import sharing
-from evolution.views.live_parts import parts_message
+from evolution.views.live_parts import known_message, parts_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from evolution.serializers import ExperimentMessage, GenerationMessage, PartsMessage
+    from evolution.serializers import (
+        ExperimentMessage,
+        GenerationMessage,
+        KnownMessage,
+        PartsMessage,
+    )
 
 T = TypeVar("T")
 
@@ -94,6 +99,7 @@ def experiment_message(experiment_id: int) -> ExperimentMessage:
 
 messages: Recent[ExperimentMessage] = Recent(experiment_message, MESSAGE_S)
 parts: Recent[PartsMessage] = Recent(parts_message, PARTS_S)
+known: Recent[KnownMessage] = Recent(known_message, MESSAGE_S)
 
 
 class ExperimentConsumer(AsyncWebsocketConsumer):
@@ -102,9 +108,11 @@ class ExperimentConsumer(AsyncWebsocketConsumer):
     The page says ``{"type": "hello", "cursors": {run: last generation}}`` when it connects and
     from time to time. It is answered with what the database has beyond the cursors
     (``generations``), where the experiment stands (``experiment``), the parts of the page that the
-    server writes, if they have changed (``parts``), and ``caught-up``. The consumer
-    joins the group before it reads, so that nothing can fall between the reading and the first
-    event; an event that leaves a gap is answered from the database as well.
+    server writes, if they have changed (``parts``), and ``caught-up``. A page whose champion has
+    changed adds ``"known": true`` and is also told how that one relates to the rules of the
+    literature (``known``), which takes algebra. The consumer joins the group before it reads, so
+    that nothing can fall between the reading and the first event; an event that leaves a gap is
+    answered from the database as well.
 
     The first hello, and the one after a change of state, is answered from the database as it is
     then, the others as it was up to a second ago: what is newer comes as an event anyway.
@@ -139,13 +147,13 @@ class ExperimentConsumer(AsyncWebsocketConsumer):
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Answer a hello; close the connection on anything else."""
-        cursors = parse_hello(text_data)
-        if cursors is None:
+        hello = parse_hello(text_data)
+        if hello is None:
             await self.close(BAD_MESSAGE)
             return
         if not await self._may_still_read():
             return
-        self.cursors = cursors
+        self.cursors = hello.cursors
         # Read before the rows: when this says "finished", the rows read after it are complete.
         is_to_read, self.is_to_read = self.is_to_read, False
         read = messages.get_anew if is_to_read else messages.get
@@ -154,6 +162,8 @@ class ExperimentConsumer(AsyncWebsocketConsumer):
             await self._send_missing()
         await self._send("experiment", experiment)
         await self._send_parts()
+        if hello.wants_known:
+            await self._send("known", await known.get(self.experiment_id))
         await self._send("caught-up", None)
 
     def _is_behind(self, experiment: ExperimentMessage) -> bool:
@@ -260,15 +270,23 @@ class ProbeConsumer(AsyncWebsocketConsumer):
         return readable.filter(pk=self.probe_id).exists()
 
 
-def parse_hello(text: str | None) -> dict[int, int] | None:
-    """Return the cursors of a hello, None where the message is anything else."""
+class Hello(NamedTuple):
+    """What a page says of itself: the last generation it has of each run, and what it wants."""
+
+    cursors: dict[int, int]
+    wants_known: bool = False
+
+
+def parse_hello(text: str | None) -> Hello | None:
+    """Return what a hello says, None where the message is anything else."""
     try:
         message = json.loads(text or "")
         if message["type"] != "hello":
             return None
         cursors = {int(run): generation for run, generation in message["cursors"].items()}
+        wants_known = message.get("known", False) is True
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
     if all(type(last) is int and -1 <= last < _MAX_GENERATION for last in cursors.values()):
-        return cursors
+        return Hello(cursors, wants_known)
     return None

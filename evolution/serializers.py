@@ -52,6 +52,16 @@ class PartsMessage(TypedDict):
     records: str
 
 
+class KnownMessage(TypedDict):
+    """How the champion relates to the rules of the literature.
+
+    ``rule`` is the number of its rule, ``html`` what a page shows.
+    """
+
+    rule: int | None
+    html: str
+
+
 class ExperimentMessage(TypedDict):
     """Where an experiment stands."""
 

@@ -53,7 +53,6 @@ urlpatterns = [
     path("experiments/<int:pk>/plot.json", experiment.plot, name="experiment-plot"),
     path("experiments/<int:pk>/band.json", experiment.band, name="experiment-band"),
     path("experiments/<int:pk>/state.json", experiment.state, name="experiment-state"),
-    path("experiments/<int:pk>/known-rules/", experiment.known_rules, name="known-rules"),
     path("experiments/<int:pk>/history.csv", experiment.history, name="experiment-history"),
     path("experiments/<int:pk>/runs/<int:number>/", runs.lineage, name="run"),
     path("experiments/<int:pk>/runs/<int:number>/population/", runs.population, name="population"),

@@ -50,7 +50,7 @@ def engine_version() -> str:
     return ", ".join([f"e2l {ENGINE_VERSION}", *(f"{name} {version(name)}" for name in packages)])
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=2048)
 def canonical_rule(signature: RuleSignature, texts: tuple[str, ...]) -> PlasticityRule:
     """Return the rule in the form that is simulated.
 

@@ -195,16 +195,6 @@ def state(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @open_to_link_holders
-@never_cache
-@require_safe
-def known_rules(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show how the best rule relates to those of the literature (a part of the page)."""
-    experiment = experiment_or_404(pk, request.user)
-    known = presentation.known_rules_of(experiment, selectors.champion(experiment))
-    return render(request, "evolution/_known_rules.html", {"known_rules": known})
-
-
-@open_to_link_holders
 @require_safe
 def history(request: HttpRequest, pk: int) -> HttpResponse:
     """Return every completed generation of every run as CSV."""

@@ -11,7 +11,7 @@ from evolution.models import Experiment
 from evolution.views import presentation
 
 if TYPE_CHECKING:
-    from evolution.serializers import PartsMessage
+    from evolution.serializers import KnownMessage, PartsMessage
 
 
 def parts_message(experiment_id: int) -> PartsMessage:
@@ -27,4 +27,15 @@ def parts_message(experiment_id: int) -> PartsMessage:
     return {
         "figures": render_to_string("evolution/_experiment_figures.html", context),
         "records": presentation.records_digest(counts, log),
+    }
+
+
+def known_message(experiment_id: int) -> KnownMessage:
+    """Return what the page says of the champion and the rules of the literature."""
+    experiment = Experiment.objects.get(pk=experiment_id)
+    champion = selectors.champion(experiment)
+    known = presentation.known_rules_of(experiment, champion)
+    return {
+        "rule": champion and champion.rule_id,
+        "html": render_to_string("evolution/_known_rules.html", {"known_rules": known}),
     }

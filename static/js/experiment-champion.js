@@ -11,7 +11,7 @@
     foundAt: Number(card.dataset.foundAt),
   };
   const foundAt = new Map(); // by run, the generation of its last fitter champion
-  let refreshTimer = 0;
+  let askTimer = 0;
 
   const indexOf = (run) => {
     const row = document.querySelector(`tr[data-run="${run}"]`);
@@ -53,15 +53,19 @@
   }
 
   // How the rule relates to known ones takes algebra, which only the server does.
-  async function refreshKnown() {
-    const response = await fetch(card.dataset.knownUrl).catch(() => null);
-    if (!response?.ok) {
-      refreshTimer = setTimeout(refreshKnown, 5000); // the server may be restarting
+  function askKnown() {
+    clearTimeout(askTimer);
+    document.dispatchEvent(new CustomEvent("e2l:ask-known"));
+  }
+
+  document.addEventListener("e2l:known", ({ detail }) => {
+    if (detail.rule !== current.rule) {
+      askTimer = setTimeout(askKnown, 2000); // it was read just before
       return;
     }
-    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    const page = new DOMParser().parseFromString(detail.html, "text/html");
     card.querySelector('[data-field="known"]').replaceChildren(...page.body.childNodes);
-  }
+  });
 
   document.addEventListener("e2l:generations", ({ detail }) => {
     let latest = null;
@@ -72,12 +76,11 @@
         fitness: row.fitness,
         run: row.run,
         foundAt: foundAt.get(row.run) ?? current.foundAt,
+        rule: row.rule.id,
       };
     }
     if (!latest) return;
     show(latest);
-    clearTimeout(refreshTimer);
-    // Not all pages of an experiment at the same moment.
-    refreshTimer = setTimeout(refreshKnown, 500 + 1500 * Math.random());
+    askKnown();
   });
 })();

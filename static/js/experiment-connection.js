@@ -3,7 +3,8 @@
 // The database is the truth and the page knows the last generation it has of each run: it says so
 // in every hello, and the server answers with all that is missing. A lost message, a lost
 // connection or a restarted server therefore costs time, never data. What arrives is handed to the
-// rest of the page once per frame, as the events e2l:generations, e2l:experiment and e2l:parts.
+// rest of the page once per frame, as the events e2l:generations, e2l:experiment, e2l:parts and
+// e2l:known. The latter answers e2l:ask-known.
 (() => {
   "use strict";
   const root = document.querySelector("[data-socket]");
@@ -22,6 +23,7 @@
   let answerTimer = 0;
   let isOver = false;
   let isAsking = false;
+  let wantsKnown = false;
   let rows = [];
   let frame = 0;
 
@@ -54,7 +56,7 @@
     clearTimeout(answerTimer);
     if (socket.readyState !== WebSocket.OPEN) return;
     isAsking = true;
-    socket.send(JSON.stringify({ type: "hello", cursors }));
+    socket.send(JSON.stringify({ type: "hello", cursors, known: wantsKnown }));
     // A connection that went dead without a word shows by the missing answer.
     const asked = socket;
     answerTimer = setTimeout(() => asked.close(), ANSWER_WITHIN_MS);
@@ -85,6 +87,9 @@
       if (isOver && !isAsking) hello();
     } else if (message.type === "parts") {
       emit("e2l:parts", message.data);
+    } else if (message.type === "known") {
+      wantsKnown = false;
+      emit("e2l:known", message.data);
     } else if (message.type === "caught-up") {
       answered();
     }
@@ -139,6 +144,10 @@
     }
   }
 
+  document.addEventListener("e2l:ask-known", () => {
+    wantsKnown = true;
+    hello();
+  });
   addEventListener("online", retryNow);
   addEventListener("pagehide", () => {
     isOver = true;

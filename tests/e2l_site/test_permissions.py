@@ -107,9 +107,8 @@ TABLE: dict[str, tuple[tuple, tuple]] = {
         f"evolution:{name}": (PRIVATE, NOT_ALLOWED_FOR_READERS)
         for name in (
             "experiment", "experiment-actions", "experiment-figures", "experiment-records",
-            "experiment-plot", "experiment-band", "experiment-state", "known-rules",
-            "experiment-history", "run", "population", "individuals", "individual",
-            "experiment-validation",
+            "experiment-plot", "experiment-band", "experiment-state", "experiment-history",
+            "run", "population", "individuals", "individual", "experiment-validation",
         )
     },
     **{

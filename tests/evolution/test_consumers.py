@@ -44,6 +44,7 @@ def _nothing_is_known(monkeypatch):
     for name, read in (
         ("messages", consumers.experiment_message),
         ("parts", consumers.parts_message),
+        ("known", consumers.known_message),
     ):
         monkeypatch.setattr(consumers, name, consumers.Recent(read, 60.0))
 
@@ -311,6 +312,27 @@ async def test_anything_but_a_hello_closes_the_connection(experiment, cookie, te
     assert closed == {"type": "websocket.close", "code": consumers.BAD_MESSAGE}
 
 
+@pytest.mark.asyncio
+async def test_a_page_with_a_new_champion_hears_whether_it_is_a_known_rule(experiment, cookie):
+    run = await sync_to_async(experiment.runs.get)(index=1)
+    same = "The best rule is this one, up to a positive factor."
+    for text, fitness, is_known in (("v*s", -1.5, False), ("2*s*v - 2*s*u", -1.25, True)):
+        await sync_to_async(add_generations)(run, [(text, fitness)])
+        champion = await sync_to_async(selectors.champion)(experiment)
+        page = Page(experiment.pk, cookie)
+        assert await page.connect()
+        assert "known" not in {answer["type"] for answer in await say_hello(page)}
+        consumers.known._known.clear()
+        await page.send_json({"type": "hello", "cursors": {}, "known": True})
+        answer = await page.receive_json()
+        while answer["type"] != "known":
+            answer = await page.receive_json()
+        assert answer["data"]["rule"] == champion.rule_id
+        assert (same in answer["data"]["html"]) == is_known
+        assert (await page.receive_json())["type"] == "caught-up"
+        await page.disconnect()
+
+
 @pytest.mark.parametrize(
     ("cursors", "expected"),
     [
@@ -326,7 +348,14 @@ async def test_anything_but_a_hello_closes_the_connection(experiment, cookie, te
     ],
 )
 def test_parse_hello_takes_cursors_by_run_and_nothing_else(cursors, expected):
-    assert parse_hello(json.dumps({"type": "hello", "cursors": cursors})) == expected
+    hello = parse_hello(json.dumps({"type": "hello", "cursors": cursors}))
+    assert hello == (None if expected is None else (expected, False))
+
+
+@pytest.mark.parametrize(("said", "expected"), [(True, True), (False, False), (1, False)])
+def test_parse_hello_takes_whether_the_champion_is_new(said, expected):
+    hello = parse_hello(json.dumps({"type": "hello", "cursors": {}, "known": said}))
+    assert hello == ({}, expected)
 
 
 def test_parse_hello_refuses_binary_messages():

@@ -32,10 +32,9 @@ from tests.load.pages import Page, champion_rows
 from tests.load.pages import parse as parse_page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Coroutine, Iterable
 
 _HELLO_S = 5.0
-_KNOWN_S = (0.5, 2.0)
 _RECONNECT_S = (0.25, 5.0)
 _HTMX = {"HX-Request": "true"}
 _OVER = frozenset({"finished", "stopped", "failed"})
@@ -195,6 +194,8 @@ class Viewer:
         #: Last generation that the live page has, by run.
         self.cursors: dict[int, int] = {}
         self.is_live = False
+        self._socket: Any = None
+        self._wants_known = False
         self._asking: set[asyncio.Task[Any]] = set()
 
     async def run(self) -> None:
@@ -237,6 +238,7 @@ class Viewer:
                     open_timeout=30,
                     close_timeout=2,
                 ) as socket:
+                    self._socket = socket
                     hellos = asyncio.create_task(self._hello(socket))
                     try:
                         async for text in socket:
@@ -256,8 +258,12 @@ class Viewer:
 
     async def _hello(self, socket: Any) -> None:
         while True:
-            await socket.send(json.dumps({"type": "hello", "cursors": self.cursors}))
+            await self._say_hello(socket)
             await asyncio.sleep(_HELLO_S)
+
+    async def _say_hello(self, socket: Any) -> None:
+        hello = {"type": "hello", "cursors": self.cursors, "known": self._wants_known}
+        await socket.send(json.dumps(hello))
 
     def _receive(self, page: Page, message: dict[str, Any]) -> bool:
         """Take a message; return whether the experiment is over and the page has all of it."""
@@ -265,9 +271,8 @@ class Viewer:
         if message["type"] == "generations":
             arrived = time.time()
             if any(champion_rows(page, message["data"])):
-                asyncio.get_running_loop().call_later(
-                    self._random.uniform(*_KNOWN_S), self._ask, "known rules", page.known
-                )
+                self._wants_known = True
+                self._do(self._say_hello(self._socket))
             for row in message["data"]:
                 run, generation = row["run"], row["generation"]
                 last = self.cursors.get(run, -1)
@@ -286,6 +291,8 @@ class Viewer:
                     self._ask("part after a change", path)
             page.key = key
             page.is_over = data["state"] in _OVER
+        elif message["type"] == "known":
+            self._wants_known = False
         elif message["type"] == "caught-up":
             self.is_live = True
             return page.is_over
@@ -293,7 +300,10 @@ class Viewer:
 
     def _ask(self, name: str, path: str) -> None:
         """Ask for something while messages go on."""
-        task = asyncio.ensure_future(self._crowd.get(self._client, PART, name, path))
+        self._do(self._crowd.get(self._client, PART, name, path))
+
+    def _do(self, what: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.ensure_future(what)
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
 

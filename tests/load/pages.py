@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _TAG = re.compile(
-    r"<[a-z]+\s[^>]*(?:hx-get|data-plot-url|data-figure-url|data-socket|data-known-url)[^>]*>"
+    r"<[a-z]+\s[^>]*(?:hx-get|data-plot-url|data-figure-url|data-socket|data-champion)[^>]*>"
 )
 _ATTRIBUTE = re.compile(r'([a-z-]+)="([^"]*)"')
 _EVERY = re.compile(r"\bevery (\d+)s")
@@ -37,8 +37,6 @@ class Page:
         Address of its WebSocket, if the experiment goes on.
     cursors : dict of int to int
         Last generation that it shows, by run.
-    known : str or None
-        Address of what is said about the champion.
     best : float
         Fitness of the champion.
     """
@@ -48,7 +46,6 @@ class Page:
     refreshed: list[str] = field(default_factory=list)
     socket: str | None = None
     cursors: dict[int, int] = field(default_factory=dict)
-    known: str | None = None
     best: float = float("-inf")
     key: str = ""
     is_over: bool = False
@@ -69,8 +66,7 @@ def parse(path: str, text: str) -> Page:
             page.socket = values["data-socket"]
             cursors = json.loads(values["data-cursors"])
             page.cursors = {int(run): generation for run, generation in cursors.items()}
-        if "data-known-url" in values:
-            page.known = values["data-known-url"]
+        if "data-found-at" in values:
             page.best = float(values["data-fitness"] or "-inf")
     return page
 

@@ -32,7 +32,6 @@ def test_a_live_page_asks_for_its_plot_and_part_and_connects(admin_client, exper
         assert admin_client.get(address).status_code == 200, address
     assert page.socket == f"/ws/experiments/{experiment.pk}/"
     assert page.cursors == {run.pk: run.n_generations_done for run in experiment.runs.all()}
-    assert page.known == f"{path}known-rules/"
     assert page.best == max(run.champion_fitness for run in experiment.runs.all())
     assert page.refreshed
     for address in page.refreshed:

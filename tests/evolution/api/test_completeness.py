@@ -46,7 +46,6 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     "evolution:experiment-plot": ("list_generations",),
     "evolution:experiment-band": ("compare",),
     "evolution:experiment-state": ("get_experiment",),
-    "evolution:known-rules": ("get_experiment",),
     "evolution:experiment-history": ("export_history",),
     "evolution:run": ("get_run", "get_lineage"),
     "evolution:population": ("get_population",),
