@@ -12,6 +12,7 @@ import uuid
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from django.db import Error, InterfaceError, OperationalError, connection
@@ -81,7 +82,13 @@ def _exists(pid: int) -> bool:
         return False
     except PermissionError:
         pass
-    return True
+    # A process that was killed stays in the table until its parent has asked for it. In a container
+    # an orphan's parent is whatever runs there first, which may never do so.
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return True
+    return state.rpartition(")")[2].split()[0] not in {"Z", "X"}
 
 
 def free_claims_of_the_dead(courier: Courier) -> None:

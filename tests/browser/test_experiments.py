@@ -108,6 +108,8 @@ def test_the_demo_is_launched_from_the_form_and_watched_live(
     before = plot_of(page)
     first_rule = page.locator("#rule-text-0").inner_text()
     wait_for(page, f"document.querySelector('#rule-text-0').textContent !== {first_rule!r}", 90)
+    # What belonged to the former rule has gone; how this one relates to known ones comes live.
+    expect(page.locator('[data-field="known"] li').first).to_be_visible(timeout=15_000)
     after = plot_of(page)
     lengths = [sum(len(c["generation"]) for c in p["data"].values()) for p in (before, after)]
     assert lengths[1] > lengths[0]

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -203,11 +204,23 @@ def test_a_lost_worker_changes_nothing(make_experiment: MakeExperiment) -> None:
     assert history(experiment) == reference
 
 
+@pytest.fixture(params=["forgotten", "zombie"])
+def ended_process(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that has ended; its parent, this process, has asked for it or not yet."""
+    process = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    if request.param == "forgotten":
+        process.wait()
+    yield process
+    process.wait()
+
+
 def test_what_a_killed_process_of_this_computer_held_is_free_at_once(
-    make_experiment: MakeExperiment, courier: CountingCourier
+    make_experiment: MakeExperiment,
+    courier: CountingCourier,
+    ended_process: subprocess.Popen[bytes],
 ) -> None:
-    with subprocess.Popen(["true"]) as process:
-        pass
+    process = ended_process
     reference = finished_history(make_experiment)
     forget_everything()
     experiment = make_experiment()
