@@ -77,13 +77,20 @@ def test_a_forked_process_announces_as_well(valkey: str, settings: Any) -> None:
         channel_layer = get_channel_layer()
         channel = await channel_layer.new_channel()
         await channel_layer.group_add(events.group_name(3), channel)
+        has_arrived, say_so = os.pipe()
         child = os.fork()
         if child == 0:
+            os.close(say_so)
             events.announce_generation(3, MESSAGE | {"generation": 99})
+            # A thread sends it, which must not end before.
+            os.read(has_arrived, 1)
             os._exit(0)
-        message = await asyncio.wait_for(channel_layer.receive(channel), 5)
-        os.waitpid(child, 0)
-        return message
+        try:
+            return await asyncio.wait_for(channel_layer.receive(channel), 5)
+        finally:
+            os.close(say_so)
+            os.waitpid(child, 0)
+            os.close(has_arrived)
 
     assert asyncio.run(listen())["data"]["generation"] == 99
 
