@@ -46,9 +46,10 @@ class Handler(ASGIHandler):
     async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
         """Answer when it is the request's turn; who has gone by then is not answered.
 
-        What machines ask about the process has no turn: one that is busy is not one that is lost.
+        Whether the process lives, for which nobody else is asked, needs no turn: one that is busy
+        is not one that is lost.
         """
-        if request.path_info in monitoring.ADDRESSES:
+        if request.path_info == monitoring.HEALTH:
             return await sync_to_async(self._answer)(request)
         async with self._turns:
             return await sync_to_async(self._answer)(request)

@@ -16,6 +16,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonR
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+#: Where it is asked whether the process lives.
+HEALTH = "/healthz"
 _LOCAL = frozenset({"127.0.0.1", "::1"})
 
 
@@ -77,8 +79,7 @@ def _may_read_metrics(request: HttpRequest) -> bool:
 
 
 _VIEWS: dict[str, Callable[[HttpRequest], HttpResponse]] = {
-    "/healthz": healthz,
+    HEALTH: healthz,
     "/readyz": readyz,
     "/metrics": metrics,
 }
-ADDRESSES = frozenset(_VIEWS)

@@ -60,7 +60,7 @@
 
   document.addEventListener("e2l:known", ({ detail }) => {
     if (detail.rule !== current.rule) {
-      askTimer = setTimeout(askKnown, 2000); // it was read just before
+      askTimer = setTimeout(askKnown, 5000); // it was read just before
       return;
     }
     const page = new DOMParser().parseFromString(detail.html, "text/html");
