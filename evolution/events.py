@@ -36,9 +36,10 @@ def probe_group_name(probe_id: int) -> str:
     return f"probe.{probe_id}"
 
 
-def announce_generation(experiment_id: int, message: GenerationMessage) -> None:
-    """Tell open pages that a run has completed a generation."""
-    _post(group_name(experiment_id), {"type": "experiment.generation", "data": message})
+def announce_generations(experiment_id: int, messages: list[GenerationMessage]) -> None:
+    """Tell open pages that a run has completed generations."""
+    for message in messages:
+        _post(group_name(experiment_id), {"type": "experiment.generation", "data": message})
 
 
 def announce_state(experiment_id: int, message: ExperimentMessage) -> None:

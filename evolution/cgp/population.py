@@ -26,14 +26,17 @@ if TYPE_CHECKING:
 class Genome(cgp.Genome):
     """A genome whose clones share what is the same for all genomes of a run.
 
-    Hal-cgp works out the permissible values of every gene anew for each clone, and checks every
-    gene after each mutation, which takes longer than everything else in breeding.
+    Hal-cgp works out the permissible values of every gene anew for each clone, checks every gene
+    after each mutation, makes an object of each node and has NumPy choose among a few integers,
+    which takes longer than everything else in breeding. Here the same random numbers make the same
+    genomes.
     """
 
     def __init__(self, *, mutation_count: str, **shape: Any) -> None:
         super().__init__(**shape)
         self._n_mutations_are_fixed = mutation_count == "fixed"
         self._has_parameters = any(node._parameter_names for node in self._primitives)
+        self._choices = [np.atleast_1d(values).tolist() for values in self._permissible_values]
         #: Step sizes of the last local search by the name of the parameter.
         self.step_sizes: dict[str, float] = {}
 
@@ -45,12 +48,24 @@ class Genome(cgp.Genome):
         return new
 
     def mutate(self, mutation_rate: float, rng: np.random.RandomState) -> bool:
-        if not self._n_mutations_are_fixed:
-            return super().mutate(mutation_rate, rng)
-        # As hal-cgp did when the paper was written, until June 2020.
-        active = cgp.CartesianGraph(self).determine_active_regions()
+        if self._n_mutations_are_fixed:
+            return self._mutate_so_many(max(1, int(mutation_rate * self._n_genes)), rng)
+        active = self._active_regions()
         is_silent = True
-        n_left = max(1, int(mutation_rate * self._n_genes))
+        for gene in np.flatnonzero(rng.rand(self._n_genes) < mutation_rate).tolist():
+            others = [value for value in self._choices[gene] if value != self._dna[gene]]
+            if others:
+                self._dna[gene] = others[rng.randint(len(others))]
+                region, place = divmod(gene, self._length_per_region)
+                is_silent &= region not in active
+                if place == 0:
+                    is_silent &= not self._initialize_parameters(region)
+        return is_silent
+
+    def _mutate_so_many(self, n_left: int, rng: np.random.RandomState) -> bool:
+        """Mutate as hal-cgp did when the paper was written, until June 2020."""
+        active = self._active_regions()
+        is_silent = True
         while n_left > 0:
             gene = rng.randint(self._n_genes)
             node, place = divmod(gene, self._length_per_region)
@@ -66,17 +81,35 @@ class Genome(cgp.Genome):
             if place == 0:
                 for address in range(gene + 1, gene + 1 + self._arity(node)):
                     self._redraw(address, rng)
-                region = self._dna[gene : gene + self._length_per_region]
-                is_silent &= not self._initialize_parameter_values(node, region, reinitialize=True)
+                is_silent &= not self._initialize_parameters(node)
             is_silent &= node not in active
             n_left -= 1
         return is_silent
+
+    def _active_regions(self) -> set[int]:
+        """Return the nodes that the output depends on, and the output."""
+        first_output = self._n_inputs + self._n_hidden
+        active = {first_output}
+        for region in range(first_output, self._n_inputs - 1, -1):
+            if region in active:
+                start = region * self._length_per_region + 1
+                arity = 1 if region == first_output else self._arity(region)
+                active.update(self._dna[start : start + arity])
+        return active
+
+    def _initialize_parameters(self, node: int) -> bool:
+        if not self._has_parameters:
+            return False
+        start = node * self._length_per_region
+        region = self._dna[start : start + self._length_per_region]
+        return self._initialize_parameter_values(node, region, reinitialize=True)
 
     def _arity(self, node: int) -> int:
         return self._primitives[self._dna[node * self._length_per_region]]._arity
 
     def _redraw(self, gene: int, rng: np.random.RandomState) -> None:
-        self._dna[gene] = rng.choice(self._permissible_values[gene])
+        choices = self._choices[gene]
+        self._dna[gene] = choices[rng.randint(len(choices))]
 
     def _validate_dna(self, dna: list[int]) -> None:
         """Genes come from hal-cgp's own operators or from a state, which has them from there."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import random
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from itertools import chain
@@ -17,13 +17,19 @@ from django.db.models.functions import Concat, Now
 from evolution.enums import EvaluationState
 from evolution.models import Demand, Evaluation
 from evolution.models.evaluation import LEASE_S
-from evolution.prepared import PreparedQuery, number_places, padded
+from evolution.prepared import (
+    PreparedQuery,
+    PreparedUpdate,
+    number_places,
+    padded,
+    text_places,
+)
 from evolution.services.evaluations import Want
 from nest_build.rules import PlasticityRule, RuleSignature
 from simulations.learning_tasks import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from django.db.models import QuerySet
 
@@ -42,14 +48,6 @@ class Claim:
     trials: tuple[float, ...]
     want: Want
     attempts: int
-
-
-@dataclass(frozen=True)
-class Claims:
-    """What a worker has claimed, and how many evaluations of the experiment it left to others."""
-
-    claims: list[Claim] = field(default_factory=list)
-    n_left: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,6 +83,7 @@ def open_demands(demands: QuerySet[Demand], worker: str) -> PreparedQuery:
         .order_by("evaluation_id")
         .values_list(
             "evaluation_id",
+            "run_id",
             "n_trials",
             "bound",
             "evaluation__attempts",
@@ -99,9 +98,9 @@ def claim(
     signature: RuleSignature,
     *,
     worker: str,
-    batch_size: Callable[[int], int],
+    choose: Callable[[Mapping[int, Collection[int | None]]], Sequence[int]],
     time_limit_s: Callable[[int], float],
-) -> Claims:
+) -> list[Claim]:
     """Claim open evaluations of one context that are waited for, such as those of all runs of an
     experiment.
 
@@ -116,13 +115,16 @@ def claim(
         Of the learning task.
     worker : str
         Name of the claims, which nobody else has.
-    batch_size : callable
-        Given the number of open evaluations, how many to claim.
+    choose : callable
+        Given who waits for each open evaluation, ids of runs or None for anybody else by its id,
+        which to claim.
     time_limit_s : callable
         Given the number of rules of a simulation, when it is given up, in s.
     """
     candidates: dict[int, tuple[Want, int, list[float], list[str]]] = {}
-    for evaluation_id, n_trials, bound, attempts, trials, texts in demands.rows():
+    waiting: dict[int, set[int | None]] = {}
+    for evaluation_id, run_id, n_trials, bound, attempts, trials, texts in demands.rows():
+        waiting.setdefault(evaluation_id, set()).add(run_id)
         want = Want(n_trials, bound)
         if evaluation_id in candidates:
             want = want.merged(candidates[evaluation_id][0])
@@ -134,24 +136,10 @@ def claim(
             del candidates[pk]
     fresh = [pk for pk, (_, attempts, _, _) in candidates.items() if attempts == 0]
     ids = fresh or list(candidates)[:1]
-    n_wanted = min(len(ids), batch_size(len(ids)))
-    if n_wanted <= 0:
-        return Claims()
-    # Several workers look at the same list: they begin at different places.
-    first = random.randrange(len(ids)) if n_wanted < len(ids) else 0  # noqa: S311
-    chosen = [ids[(first + offset) % len(ids)] for offset in range(n_wanted)]
-    n_claimed = (
-        Evaluation.objects.filter(pk__in=chosen)
-        .free(worker)
-        .update(
-            state=EvaluationState.CLAIMED,
-            claimed_by=worker,
-            lease_expires_at=Now() + timedelta(seconds=LEASE_S),
-            deadline_at=Now() + timedelta(seconds=time_limit_s(len(chosen))),
-            attempts=F("attempts") + 1,
-        )
-    )
-    if n_claimed < len(chosen):
+    chosen = list(choose({pk: waiting[pk] for pk in ids})) if ids else []
+    if not chosen:
+        return []
+    if _claim(chosen, worker, time_limit_s(len(chosen))) < len(chosen):
         mine = set(
             Evaluation.objects.filter(pk__in=chosen)
             .claimed_by_worker(worker)
@@ -170,7 +158,31 @@ def claim(
                 attempts=attempts + 1,
             )
         )
-    return Claims(claims, len(candidates) - len(claims))
+    return claims
+
+
+def _claim(evaluation_ids: Sequence[int], worker: str, limit_s: float) -> int:
+    """Claim those that are still free; return how many."""
+    ids = padded(evaluation_ids)
+    (place,) = text_places(1)
+    places = {place: worker, **dict(zip(number_places(len(ids)), ids, strict=True))}
+    # The limit of some rules is always the same: it is written into the statement.
+    claim = _claiming(len(ids), math.ceil(limit_s))
+    return claim.update([EvaluationState.CLAIMED, worker], places)
+
+
+@lru_cache(maxsize=64)
+def _claiming(n_evaluations: int, limit_s: int) -> PreparedUpdate:
+    (worker,) = text_places(1)
+    return PreparedUpdate(
+        Evaluation.objects.filter(pk__in=number_places(n_evaluations)).free(worker),
+        ["state", "claimed_by"],
+        {
+            "lease_expires_at": Now() + timedelta(seconds=LEASE_S),
+            "deadline_at": Now() + timedelta(seconds=limit_s),
+            "attempts": F("attempts") + 1,
+        },
+    )
 
 
 def give_up(evaluation_ids: Iterable[int], worker: str) -> None:
@@ -302,12 +314,7 @@ def record(results: Mapping[int, Result], worker: str) -> None:
         }
         for evaluation_id, result in results.items()
     }
-    changes = {name: _by_id(columns, name) for name in next(iter(columns.values()))}
-    changes["seconds"] = F("seconds") + changes["seconds"]
-    n_written = (
-        Evaluation.objects.filter(pk__in=columns).claimed_by_worker(worker).update(**changes)
-    )
-    if n_written == len(results):
+    if _record_claimed(columns, worker) == len(results):
         return
     for evaluation_id, result in results.items():
         if result.is_final and not result.reason:
@@ -322,6 +329,26 @@ def record(results: Mapping[int, Result], worker: str) -> None:
                 attempts=0,
                 state=EvaluationState.DONE,
             )
+
+
+def _record_claimed(columns: Mapping[int, Mapping[str, Any]], worker: str) -> int:
+    """Write values by id and column where ``worker`` holds the claim; return how many rows."""
+    names = tuple(next(iter(columns.values())))
+    if len(columns) == 1:
+        ((pk, values),) = columns.items()
+        (pk_place,), (worker_place,) = number_places(1), text_places(1)
+        return _recording(names).update(list(values.values()), {pk_place: pk, worker_place: worker})
+    changes = {name: _by_id(columns, name) for name in names}
+    changes["seconds"] = F("seconds") + changes["seconds"]
+    return Evaluation.objects.filter(pk__in=columns).claimed_by_worker(worker).update(**changes)
+
+
+@lru_cache(maxsize=1)
+def _recording(names: tuple[str, ...]) -> PreparedUpdate:
+    (pk,), (worker,) = number_places(1), text_places(1)
+    return PreparedUpdate(
+        Evaluation.objects.filter(pk=pk).claimed_by_worker(worker), names, adds=["seconds"]
+    )
 
 
 def _by_id(columns: Mapping[int, Mapping[str, Any]], name: str) -> Any:

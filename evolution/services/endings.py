@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
 from evolution import events
 from evolution.enums import ExperimentState, StopReason
 from evolution.models import Demand, Experiment, Run
+from evolution.prepared import PreparedUpdate, number_places
 
 # What the engine and the completion of a generation change.
 _PROGRESS = (
@@ -36,13 +39,17 @@ def save_run(run: Run, **changes: Any) -> bool:
     bool
         False if somebody was faster; nothing is saved then.
     """
-    values = {name: getattr(run, name) for name in _PROGRESS}
-    n_saved = (
-        Run.objects.running()
-        .filter(pk=run.pk, version=run.version)
-        .update(version=run.version + 1, **values, **changes)
-    )
-    return n_saved == 1
+    names = (*_PROGRESS, *changes)
+    values = [changes.get(name, getattr(run, name)) for name in names]
+    pk, version = number_places(2)
+    return _saving(names).update(values, {pk: run.pk, version: run.version}) == 1
+
+
+@lru_cache(maxsize=8)
+def _saving(names: tuple[str, ...]) -> PreparedUpdate:
+    pk, version = number_places(2)
+    current = Run.objects.running().filter(pk=pk, version=version)
+    return PreparedUpdate(current, names, {"version": F("version") + 1})
 
 
 def end_run(run: Run, state: ExperimentState, reason: StopReason) -> bool:

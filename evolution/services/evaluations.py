@@ -15,7 +15,7 @@ from django.utils import timezone
 from evolution.enums import ContextPurpose
 from evolution.models import Evaluation, EvaluationContext, Rule
 from evolution.models.rule import signature_text
-from evolution.prepared import PreparedQuery, number_places, padded, text_places
+from evolution.prepared import PreparedQuery, insert, number_places, padded, text_places
 from nest_build.rules import PlasticityRule, RuleSignature
 from simulations.evaluation import ENGINE_VERSION
 
@@ -234,11 +234,10 @@ def get_or_create_rules(
     ]
     if missing:
         # The needless update makes the database return the id also where another run was faster.
-        Rule.objects.bulk_create(
+        insert(
             missing,
-            update_conflicts=True,
-            unique_fields=["signature", "key"],
-            update_fields=["key", "shared_at"] if is_shared else ["key"],
+            unique=["signature", "key"],
+            update=["key", "shared_at"] if is_shared else ["key"],
         )
         ids.update((record.key, record.pk) for record in missing)
     return ids
@@ -258,11 +257,5 @@ def create_evaluations(
         Evaluation(context=context, rule_id=rule_id, complexity=complexity)
         for rule_id, complexity in sorted(complexities.items())
     ]
-    if new:
-        Evaluation.objects.bulk_create(
-            new,
-            update_conflicts=True,
-            unique_fields=["context", "rule"],
-            update_fields=["context"],
-        )
+    insert(new, unique=["context", "rule"], update=["context"])
     return {evaluation.rule_id: evaluation for evaluation in new}

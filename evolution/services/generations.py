@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
+import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -14,18 +15,25 @@ from evolution.cgp.engine import Candidate, Engine
 from evolution.cgp.stopping import Progress, criterion_met
 from evolution.enums import ExperimentState, Outcome, StopReason
 from evolution.models import Demand, Rule, Run
+from evolution.prepared import insert
 from evolution.services import endings, evaluations, history
 from evolution.services.history import Completed
 from evolution.services.known_rules import KnownRules
 from evolution.services.pending import Pending
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from evolution.cgp.engine import Request, Selection
     from evolution.models import Individual
     from evolution.services.evaluations import Want
     from evolution.services.judgement import Judgement
     from evolution.services.setups import ExperimentSetup
     from nest_build.rules import PlasticityRule
+
+#: Generations that need no simulation are written together, at least so often, in s: a transaction
+#: costs more than to compute one of them again.
+WRITE_S = 0.1
 
 # Equivalent forms of one rule differ in the last digits of their fitness, relatively by less.
 _EQUIVALENT_FORMS = 1e-9
@@ -49,19 +57,25 @@ class _Overtaken(Exception):
 
 
 def advance(
-    setup: ExperimentSetup, run_id: int, in_hand: dict[int, RunInHand] | None = None
+    setup: ExperimentSetup,
+    run_id: int,
+    in_hand: dict[int, RunInHand] | None = None,
+    deadline: float = -math.inf,
 ) -> Step:
-    """Take a run one step further if all that it has asked for is known.
+    """Take a run one step further if all that it has asked for is known, and as many as follow.
 
-    A step answers the engine, writes the generation if it is complete, and asks for what is
+    A step answers the engine, completes the generation if nothing is missing, and asks for what is
     needed next. Everything is prepared first and then written in one short transaction, which
-    fails if somebody else has changed the run: it is never advanced twice and never half.
+    fails if somebody else has changed the run: it is never advanced twice and never half. Steps
+    that need no simulation share a transaction.
 
     Parameters
     ----------
     in_hand : dict, optional
         Runs by id as this worker has left them in earlier steps; kept up to date. They are not
         read again: whether somebody else has changed one shows when it is written.
+    deadline : float
+        By the monotonic clock; there is only one step after it.
     """
     in_hand = {} if in_hand is None else in_hand
     run = in_hand.pop(run_id, None) or _take(setup, run_id)
@@ -69,6 +83,13 @@ def advance(
         return Step.OVER
     try:
         step = run.step()
+        while step is Step.READY and time.monotonic() < deadline:
+            following = run.step()
+            if following is Step.WAITING:
+                break
+            step = following
+        if step is Step.READY and not run.is_written:
+            run.write()
     except _Overtaken:
         return Step.OVER
     except IntegrityError:
@@ -103,6 +124,12 @@ class RunInHand:
         self._pending = Pending(**(run.pending or {}))
         self._may_have_demands = run.pending is not None
         self._known = KnownRules(setup)
+        # Whether all that was asked for was known then.
+        self._is_ready = False
+        #: Generations that are complete and not yet written.
+        self._completed: list[Completed] = []
+        self.is_written = True
+        self._written_at = time.monotonic()
 
     def is_current(self) -> bool:
         """Tell whether nobody else has changed the run."""
@@ -124,7 +151,8 @@ class RunInHand:
         if pending.questions is None:
             return self._ask(None)
         asked = [key for _, key in pending.questions if key is not None]
-        self._known.look_up([*asked, *pending.born.values()])
+        if not self._is_ready:
+            self._known.look_up([*asked, *pending.born.values()])
         request = self._engine.ask()
         judgements = self._judgements(request)
         if judgements is None:
@@ -143,7 +171,7 @@ class RunInHand:
         if selection is None:
             pending.earlier = [asdict(candidate) for candidate in born]
             return self._ask(None)
-        return self._ask(self._completed(born, selection))
+        return self._ask(self._complete(born, selection))
 
     # --- answers ---
 
@@ -227,44 +255,64 @@ class RunInHand:
     # --- questions ---
 
     def _ask(self, completed: Completed | None) -> Step:
-        """Write what has been completed and ask for what is needed next."""
-        run = self._run
+        """Ask for what is needed next; write that with what is complete unless nobody needs it."""
         stop_reason = None
         if completed is not None:
+            self._completed.append(completed)
             self._pending = Pending(parents=self._pending.parents)
             stop_reason = self._take_over(completed)
-        pending = self._pending
         if stop_reason is not None:
-            with transaction.atomic():
-                history.write(run, completed)
-                run.engine_state = self._engine.to_state()
-                run.pending = vars(pending)
-                Demand.objects.filter(run=run).delete()
-                if not endings.end_run(run, ExperimentState.FINISHED, stop_reason):
-                    raise _Overtaken
+            self._end(stop_reason)
             return Step.OVER
         request = self._engine.ask()
         rules = self._rules_of(request)
         wants = self._wants(request, rules)
-        # Before the transaction: all experiments share the rules, and whoever adds the same one
-        # would wait for its end. A rule that nobody needs in the end does no harm.
-        rule_ids = evaluations.get_or_create_rules(
-            self._signature,
-            rules.values(),
-            known=self._known.ids,
-            is_shared=self._setup.is_shared,
-        )
+        self._is_ready = not wants
+        if wants:
+            # Before the transaction: all experiments share the rules, and whoever adds the same one
+            # would wait for its end. A rule that nobody needs in the end does no harm.
+            rule_ids = evaluations.get_or_create_rules(
+                self._signature,
+                rules.values(),
+                known=self._known.ids,
+                is_shared=self._setup.is_shared,
+            )
+            self.write(lambda: self._write_demands(rules, rule_ids, wants))
+            return Step.ASKING
+        self.is_written = False
+        if time.monotonic() - self._written_at >= WRITE_S:
+            self.write()
+        return Step.READY
+
+    def write(self, write_demands: Callable[[], None] | None = None) -> None:
+        """Write what has changed since it was written last."""
+        run = self._run
         with transaction.atomic():
-            if completed is not None:
-                history.write(run, completed)
-            n_demands = self._write_demands(rules, rule_ids, wants)
+            history.write(run, self._completed)
+            if self._may_have_demands:
+                Demand.objects.filter(run=run).delete()
+            if write_demands is not None:
+                write_demands()
             run.engine_state = self._engine.to_state()
-            run.pending = vars(pending)
+            run.pending = vars(self._pending)
             run.last_progress_at = timezone.now()
             if not endings.save_run(run):
                 raise _Overtaken
         run.version += 1
-        return Step.ASKING if n_demands else Step.READY
+        self._may_have_demands = write_demands is not None
+        self._completed = []
+        self.is_written = True
+        self._written_at = time.monotonic()
+
+    def _end(self, reason: StopReason) -> None:
+        run = self._run
+        with transaction.atomic():
+            history.write(run, self._completed)
+            run.engine_state = self._engine.to_state()
+            run.pending = vars(self._pending)
+            Demand.objects.filter(run=run).delete()
+            if not endings.end_run(run, ExperimentState.FINISHED, reason):
+                raise _Overtaken
 
     def _rules_of(self, request: Request) -> dict[str, PlasticityRule]:
         """Note the rules that the request is about, and return them by key."""
@@ -313,7 +361,7 @@ class RunInHand:
 
     def _write_demands(
         self, rules: dict[str, PlasticityRule], rule_ids: dict[str, int], wants: dict[str, Want]
-    ) -> int:
+    ) -> None:
         setup, run = self._setup, self._run
         missing = {rule_ids[key]: key for key in wants if self._known.evaluation(key) is None}
         ids = {key: self._known.evaluation(key).pk for key in wants if key not in missing.values()}
@@ -321,24 +369,22 @@ class RunInHand:
         new = evaluations.create_evaluations(setup.context, complexities)
         for rule_id, evaluation in new.items():
             ids[missing[rule_id]] = evaluation.pk
-        if self._may_have_demands:
-            Demand.objects.filter(run=run).delete()
-        self._may_have_demands = bool(wants)
-        Demand.objects.bulk_create(
-            Demand(
-                experiment_id=setup.experiment_id,
-                run=run,
-                evaluation_id=ids[key],
-                n_trials=want.n_trials,
-                bound=want.bound,
-            )
-            for key, want in wants.items()
+        insert(
+            [
+                Demand(
+                    experiment_id=setup.experiment_id,
+                    run=run,
+                    evaluation_id=ids[key],
+                    n_trials=want.n_trials,
+                    bound=want.bound,
+                )
+                for key, want in wants.items()
+            ]
         )
-        return len(wants)
 
     # --- completion ---
 
-    def _completed(self, born: list[Candidate], selection: Selection) -> Completed:
+    def _complete(self, born: list[Candidate], selection: Selection) -> Completed:
         run, counts = self._run, self._pending
         individuals = self._individuals(born, selection)
         # Parents keep their order, so a new champion is one of this generation's individuals.
@@ -356,6 +402,7 @@ class RunInHand:
             champion,
             is_improvement=selection.champion_fitness > before,
             new_rule=new_rule,
+            at=timezone.now(),
         )
 
     def _record(self, texts: tuple[str, ...], rule_id: int) -> Rule:
@@ -371,6 +418,7 @@ class RunInHand:
     def _take_over(self, completed: Completed) -> StopReason | None:
         """Bring the run's figures up to date; return why it ends now, if it does."""
         run, selection, counts = self._run, completed.selection, completed.counts
+        run.champion = completed.champion
         run.champion_fitness = history.finite(selection.champion_fitness)
         run.n_generations_done = selection.generation
         run.n_evaluations += counts.n_evaluations

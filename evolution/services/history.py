@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
-from django.utils import timezone
 
 from evolution import events
 from evolution.models import Generation, Individual
+from evolution.prepared import insert
 from evolution.selectors import rule_message
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from evolution.cgp.engine import Candidate, Selection
     from evolution.models import Rule, Run
@@ -40,6 +41,8 @@ class Completed:
         Whether it is fitter than the former one.
     new_rule : Rule or None
         The champion's, if the former one had another one.
+    at : datetime
+        When it was complete.
     """
 
     selection: Selection
@@ -48,29 +51,42 @@ class Completed:
     champion: Individual
     is_improvement: bool
     new_rule: Rule | None
+    at: datetime
 
 
-def write(run: Run, completed: Completed) -> None:
-    """Write a generation in the caller's transaction, and announce it when that is committed."""
-    Individual.objects.bulk_create(completed.individuals.values())
-    # After they are written: before, they have no ids.
-    run.champion = completed.champion
-    counts = completed.counts
-    generation = Generation.objects.create(
+def write(run: Run, completed: Sequence[Completed]) -> None:
+    """Write generations in the caller's transaction, and announce them when that is committed."""
+    if not completed:
+        return
+    Individual.objects.bulk_create(
+        individual for each in completed for individual in each.individuals.values()
+    )
+    # After they are written: before, champions have no ids.
+    run.champion = completed[-1].champion
+    generations = [_generation(run, each) for each in completed]
+    insert(generations)
+    messages = [
+        _message(generation, each.new_rule)
+        for generation, each in zip(generations, completed, strict=True)
+    ]
+    experiment_id = run.experiment_id
+    transaction.on_commit(lambda: events.announce_generations(experiment_id, messages), robust=True)
+
+
+def _generation(run: Run, completed: Completed) -> Generation:
+    selection, counts = completed.selection, completed.counts
+    return Generation(
         run=run,
-        index=completed.selection.generation,
-        champion=run.champion,
-        champion_fitness=run.champion_fitness,
+        index=selection.generation,
+        champion=completed.champion,
+        champion_fitness=finite(selection.champion_fitness),
         is_improvement=completed.is_improvement,
-        parents=[completed.selection.parent_indices],
+        parents=[selection.parent_indices],
         n_evaluations=counts.n_evaluations,
         n_cached=counts.n_cached,
         n_pruned=counts.n_pruned,
-        created_at=timezone.now(),
+        created_at=completed.at,
     )
-    message = _message(generation, completed.new_rule)
-    experiment_id = run.experiment_id
-    transaction.on_commit(lambda: events.announce_generation(experiment_id, message), robust=True)
 
 
 def _message(generation: Generation, new_rule: Rule | None) -> GenerationMessage:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import math
-import random
 import time
 import traceback
 from itertools import groupby
@@ -20,20 +19,21 @@ from typing import TYPE_CHECKING
 from django.db.models.functions import Now
 
 from evolution import tracing
-from evolution.models import Experiment, Validation, Worker
+from evolution.models import Experiment, Run, Validation, Worker
 from evolution.models.evaluation import LEASE_S
 from evolution.services import claiming, closing, endings, validations, watchdog, workers
 from evolution.services.book import DETAIL_LENGTH, Book
-from evolution.services.claiming import MAX_ATTEMPTS, Claim, Claims
+from evolution.services.claiming import MAX_ATTEMPTS, Claim
 from evolution.services.generations import RunInHand, Step, advance
 from evolution.services.setups import load_held_out_setup, load_setup
+from evolution.services.shares import Share
 from evolution.services.simulator import MachineFault
 from evolution.services.workers import TRANSIENT_ERRORS
 from simulations.evaluation import evaluate_by_trial
 from simulations.learning_tasks import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from evolution.services.couriers import Courier
     from evolution.services.setups import ExperimentSetup, HeldOutSetup
@@ -42,8 +42,6 @@ logger = logging.getLogger(__name__)
 
 #: Time after which a slice hands over, so that experiments take turns.
 SLICE_S = 2.0
-#: Cost of asking another worker for help.
-HOP_S = 0.02
 _DEADLINE_MARGIN_S = 0.5
 
 
@@ -150,29 +148,6 @@ def _next_turn(
     )
 
 
-def batch_size(n_rules: int, n_workers: int, seconds_of: Callable[[int], float]) -> int:
-    """Return how many rules to simulate together so that all are done soonest.
-
-    Rules share the cost of a simulation's inputs; workers share the rules.
-
-    Parameters
-    ----------
-    n_rules : int
-        Rules to be simulated.
-    n_workers : int
-        Workers that could take part.
-    seconds_of : callable
-        Duration in s of one simulation of so many rules.
-    """
-    if n_rules <= 1:
-        return n_rules
-    sizes = {math.ceil(n_rules / parts) for parts in range(1, min(n_workers, n_rules) + 1)}
-    return min(
-        sorted(sizes, reverse=True),
-        key=lambda size: seconds_of(size) + (HOP_S if size < n_rules else 0.0),
-    )
-
-
 def _work_on(
     chosen: Experiment | Validation,
     deadline: float,
@@ -219,66 +194,82 @@ class _Slice:
         self._n_workers = _workers_per_experiment() if n_workers is None else n_workers
         self._open_demands = claiming.open_demands(setup.demands(), worker)
         self._in_hand: dict[int, RunInHand] = {}
+        n_runs = Run.objects.running().filter(experiment=setup.experiment_id).count()
+        self._share = Share(n_runs, self._n_workers, self._seconds_of)
+        self._simulated: list[Claim] = []
         #: When the trial that is simulated now is given up, by the monotonic clock.
         self._give_up_at = 0.0
 
     def work(self, deadline: float) -> bool:
         """Work until the deadline or until nothing is left; return whether there was anything."""
+        # One thread for all simulations: to start one takes longer than some of them.
+        with workers.pulse(self._beat, LEASE_S / 3):
+            return self._work(deadline)
+
+    def _work(self, deadline: float) -> bool:
         has_worked = False
-        run_ids: list[int] = []
-        if self._setup.experiment_id is not None:
-            ready = workers.ready_runs().filter(experiment=self._setup.experiment_id)
-            run_ids = list(ready.order_by("index").values_list("pk", flat=True))
-        if self._n_workers > 1 and run_ids:
-            # Several workers look at the same list: they begin at different places.
-            first = random.randrange(len(run_ids))  # noqa: S311
-            run_ids = [*run_ids[first:], *run_ids[:first]]
+        run_ids = self._runs_to_take()
         while True:
-            for run_id in run_ids:
-                has_worked |= self._advance(run_id, deadline)
+            has_moved = [self._advance(run_id, deadline) for run_id in run_ids]
+            has_worked |= any(has_moved)
             if has_worked and (time.monotonic() >= deadline or closing.has_begun()):
                 return True
             claims = self._claim()
-            if not claims:
+            if claims:
+                has_worked = True
+                self._evaluate(claims)
+                run_ids = self._runs_to_advance(claims)
+            elif any(has_moved):
+                # What was left to others may have been left by them as well.
+                run_ids = self._runs_to_take()
+            else:
                 return has_worked
-            has_worked = True
-            self._evaluate(claims)
-            run_ids = self._runs_to_advance(claims)
+
+    def _runs_to_take(self) -> list[int]:
+        if self._setup.experiment_id is None:
+            return []
+        ready = workers.ready_runs().filter(experiment=self._setup.experiment_id)
+        run_ids = list(ready.order_by("index").values_list("pk", flat=True))
+        taken = self._share.runs_to_take(run_ids)
+        if len(taken) < len(run_ids):
+            self._courier.wake(self._n_workers - 1)
+        return taken
 
     def _advance(self, run_id: int, deadline: float) -> bool:
         """Advance a run as far as it goes; return whether it has moved."""
         with tracing.bound(run=run_id):
             try:
-                first = step = advance(self._setup, run_id, self._in_hand)
-                while step is Step.READY and time.monotonic() < deadline:
-                    step = advance(self._setup, run_id, self._in_hand)
+                step = advance(self._setup, run_id, self._in_hand, deadline)
             except TRANSIENT_ERRORS:
                 raise
             except Exception as error:
                 logger.exception("Run %s cannot go on", run_id)
                 endings.fail_run(run_id, f"{type(error).__name__}: {error}")
                 return True
-            return first is not Step.WAITING
+            if step is Step.ASKING:
+                self._share.keep(run_id)
+            return step is not Step.WAITING
 
     # --- claims ---
 
     def _claim(self) -> list[Claim]:
-        setup = self._setup
-        claims: Claims = claiming.claim(
+        return claiming.claim(
             self._open_demands,
-            setup.learning_task.signature,
+            self._setup.learning_task.signature,
             worker=self._worker,
-            batch_size=self._batch_size,
+            choose=self._choose,
             time_limit_s=self._time_limit_s,
         )
-        if claims.n_left and claims.claims and self._n_workers > 1:
-            n_batches = math.ceil(claims.n_left / len(claims.claims))
-            self._courier.wake(min(n_batches, self._n_workers - 1))
-        return claims.claims
 
-    def _batch_size(self, n_rules: int) -> int:
-        n_trials = self._setup.n_trials
-        return batch_size(n_rules, self._n_workers, lambda size: n_trials * self._estimated_s(size))
+    def _choose(self, waiting: Mapping[int, Collection[int | None]]) -> list[int]:
+        """Return which evaluations to claim, and ask others for help with the rest."""
+        chosen = self._share.evaluations_to_claim(waiting)
+        if n_helpers := self._share.helpers(waiting.keys(), chosen):
+            self._courier.wake(n_helpers)
+        return chosen
+
+    def _seconds_of(self, n_rules: int) -> float:
+        return self._setup.n_trials * self._estimated_s(n_rules)
 
     def _estimated_s(self, n_rules: int) -> float:
         setup = self._setup
@@ -293,27 +284,30 @@ class _Slice:
         """Simulate what is claimed, and record or release it."""
         unfinished = {claim.evaluation_id for claim in claims}
         self._give_up_at = time.monotonic() + self._time_limit_s(len(claims))
+        self._simulated = claims
         try:
-            with workers.pulse(lambda: self._beat(claims), LEASE_S / 3):
-                for trials, group in groupby(sorted(claims, key=_trials), key=_trials):
-                    alike = list(group)
-                    names = ",".join(str(claim.evaluation_id) for claim in alike)
-                    with tracing.bound(evaluation=names):
-                        self._simulate(alike, range(*trials), unfinished)
-                    if closing.has_begun():
-                        break
+            for trials, group in groupby(sorted(claims, key=_trials), key=_trials):
+                alike = list(group)
+                names = ",".join(str(claim.evaluation_id) for claim in alike)
+                with tracing.bound(evaluation=names):
+                    self._simulate(alike, range(*trials), unfinished)
+                if closing.has_begun():
+                    break
         except BaseException:
             # The machine, a person or a deadline is to blame, not the rules.
             claiming.release(unfinished, self._worker, count_attempt=False)
             raise
+        finally:
+            self._simulated = []
         if closing.has_begun() and unfinished:
             claiming.release(unfinished, self._worker, count_attempt=False)
             self._courier.wake(1)
 
-    def _beat(self, claims: list[Claim]) -> None:
-        # So much less that the deadline has passed when the watchdog has ended this process.
-        time_left_s = self._give_up_at - time.monotonic() - _DEADLINE_MARGIN_S
-        claiming.renew_leases(claims, self._worker, time_left_s)
+    def _beat(self) -> None:
+        if claims := self._simulated:
+            # So much less that the deadline has passed when the watchdog has ended this process.
+            time_left_s = self._give_up_at - time.monotonic() - _DEADLINE_MARGIN_S
+            claiming.renew_leases(claims, self._worker, time_left_s)
         if self._name is not None:
             workers.report(self._name, is_busy=True)
 

@@ -13,6 +13,7 @@ from scipy.stats import binomtest
 
 from evolution.cgp.encoding import EncodingError
 from evolution.cgp.engine import Engine, Question
+from evolution.cgp.hal import cgp
 from evolution.cgp.parameters import EvolutionParameters
 from evolution.cgp.phenotype import expression_text
 from evolution.cgp.population import prototype
@@ -159,6 +160,34 @@ def test_fixed_mutations_change_each_gene_as_often_as_those_of_the_paper() -> No
     for gene, probability in expected.items():
         assert binomtest(counts[gene], n_all, probability).pvalue > 1e-4, gene
     assert binomtest(n_silent, n_all, 3 / n_in_use).pvalue > 1e-4
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"n_columns": 1, "n_rows": 1},
+        {"n_columns": 4, "n_rows": 3, "levels_back": 2},
+        {"primitives": ["Add", "Mul", "Parameter", "One"]},
+    ],
+    ids=["usual", "one node", "rows", "parameters"],
+)
+@pytest.mark.parametrize("mutation_rate", [0.05, 0.5, 1.0])
+def test_mutations_are_those_of_hal_cgp(changes: dict, mutation_rate: float) -> None:
+    parameters = EvolutionParameters.from_mapping({**changes, "mutation_count": "binomial"})
+    own, other = (np.random.RandomState(5) for _ in range(2))
+    genome = prototype(parameters, 3).clone()
+    genome.randomize(np.random.RandomState(4))
+    n_silent = 0
+    for _ in range(200):
+        reference = genome.clone()
+        is_silent = cgp.Genome.mutate(reference, mutation_rate, other)
+        assert genome.mutate(mutation_rate, own) is bool(is_silent)
+        assert genome.alleles == reference.alleles
+        assert genome.parameter_values == reference.parameter_values
+        n_silent += is_silent
+    assert own.get_state()[2] == other.get_state()[2]
+    assert n_silent or mutation_rate == 1.0
 
 
 @pytest.mark.parametrize(

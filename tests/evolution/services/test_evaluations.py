@@ -67,9 +67,9 @@ def claim(experiment: Experiment, worker: str, batch_size: int = 100) -> list[Cl
         claiming.open_demands(experiment.demands.all(), worker),
         get_learning_task(NAME).signature,
         worker=worker,
-        batch_size=lambda n: min(n, batch_size),
+        choose=lambda waiting: list(waiting)[:batch_size],
         time_limit_s=lambda n: 60.0,
-    ).claims
+    )
 
 
 def done(*trials: float, reason: str = "", seconds: float = 0.0) -> Result:

@@ -8,11 +8,12 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from evolution import events
 from evolution.cgp.engine import Engine
 from evolution.enums import ExperimentState, Outcome, StopReason
 from evolution.models import Evaluation, Experiment, Individual, Run
-from evolution.services import control, evaluations, work
-from evolution.services.generations import Step, advance
+from evolution.services import control, evaluations, generations, work
+from evolution.services.generations import RunInHand, Step, advance
 from evolution.services.setups import load_setup
 from simulations import learning_tasks
 from simulations.evaluation import evaluate_rules
@@ -113,6 +114,55 @@ def test_a_generation_takes_few_statements(make_experiment: Callable[..., Experi
         assert len(statements) <= 15 + (generation == 0), "\n".join(statements)
         n_new += len(claims)
     assert n_new > 20
+
+
+@pytest.fixture
+def known(make_experiment: Callable[..., Experiment]) -> Experiment:
+    """Give an experiment that is launched and of which another one has found out everything."""
+    options = {"n_generations": 60, "mutation_rate": 0.3}
+    run_to_the_end(make_experiment(**options))
+    experiment = make_experiment(**options)
+    launch(experiment)
+    return experiment
+
+
+def test_generations_that_need_no_simulation_share_transactions(
+    known: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generations, "WRITE_S", math.inf)
+    told: list[int] = []
+    monkeypatch.setattr(
+        events, "announce_generations", lambda _, rows: told.extend(x["generation"] for x in rows)
+    )
+    (first, run) = Run.objects.order_by("pk")
+    with CaptureQueriesContext(connection) as statements:
+        assert advance(load_setup(known.pk), run.pk, deadline=math.inf) is Step.OVER
+    tables = [x["sql"].split('"')[1] for x in statements if x["sql"].startswith("INSERT")]
+    assert list(dict.fromkeys(tables)) == ["evolution_individual", "evolution_generation"]
+    assert tables.count("evolution_generation") == 1
+    assert history(known) == history(first.experiment)
+    assert told == list(range(61))
+
+
+def test_generations_that_are_not_written_are_made_again(
+    known: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generations, "WRITE_S", math.inf)
+    reference = Run.objects.order_by("pk").first().experiment
+    run, setup = known.runs.get(), load_setup(known.pk)
+    in_hand: dict[int, RunInHand] = {}
+    assert advance(setup, run.pk, in_hand) is Step.READY
+    for _ in range(5):
+        assert in_hand[run.pk].step() is Step.READY
+    # A person is faster than the next transaction.
+    control.pause_experiment(known)
+    n_written = run.generations.count()
+    assert advance(setup, run.pk, in_hand) is Step.OVER
+    assert run.generations.count() == n_written < 5
+    known.refresh_from_db()
+    control.resume_experiment(known, courier=CountingCourier())
+    work_until_idle()
+    assert history(known) == history(reference)
 
 
 def test_a_run_ends_when_its_target_is_reached(make_experiment: Callable[..., Experiment]) -> None:

@@ -71,9 +71,9 @@ def claim_all(experiment: Experiment, worker: str) -> list[Claim]:
         claiming.open_demands(setup.demands(), worker),
         setup.learning_task.signature,
         worker=worker,
-        batch_size=lambda n: n,
+        choose=list,
         time_limit_s=lambda n: 60.0,
-    ).claims
+    )
 
 
 def let_leases_end() -> None:
@@ -459,28 +459,6 @@ def test_who_has_left_gives_no_sign_of_life() -> None:
     workers.leave(workers.own_name())
     time.sleep(0.1)
     assert not Worker.objects.exists()
-
-
-@pytest.mark.parametrize(
-    ("n_rules", "n_workers", "seconds_of", "expected"),
-    [
-        (0, 2, lambda n: 1.0 * n, 0),
-        (1, 8, lambda n: 1.0 * n, 1),
-        # Rules that share nothing are shared out.
-        (4, 2, lambda n: 1.0 * n, 2),
-        (5, 2, lambda n: 1.0 * n, 3),
-        (4, 1, lambda n: 1.0 * n, 4),
-        (4, 100, lambda n: 1.0 * n, 1),
-        # Where the inputs cost everything, one simulation carries all rules.
-        (4, 4, lambda n: 1.0, 4),
-        # A simulation that is over before another worker has got the message is not shared.
-        (4, 4, lambda n: 0.001 * n, 4),
-    ],
-)
-def test_batch_size(
-    n_rules: int, n_workers: int, seconds_of: Callable[[int], float], expected: int
-) -> None:
-    assert work.batch_size(n_rules, n_workers, seconds_of) == expected
 
 
 def test_what_one_worker_leaves_is_offered_to_others(
