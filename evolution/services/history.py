@@ -70,7 +70,9 @@ def write(run: Run, completed: Completed) -> None:
     )
     message = _message(generation, completed.new_rule)
     experiment_id = run.experiment_id
-    transaction.on_commit(lambda: events.announce_generation(experiment_id, message), robust=True)
+    transaction.on_commit(
+        lambda: events.announce_generations(experiment_id, [message]), robust=True
+    )
 
 
 def _message(generation: Generation, new_rule: Rule | None) -> GenerationMessage:
