@@ -140,6 +140,7 @@ async def test_pages_of_an_experiment_share_a_membership_that_ends_with_the_last
     await second.disconnect()
     await wait_for_channels(valkey, prefix, 0, 0)
     assert hub._feeds[asyncio.get_running_loop()] == {}
+    assert not any("_follow" in repr(task.get_coro()) for task in asyncio.all_tasks())
 
 
 @pytest.mark.asyncio
@@ -347,6 +348,33 @@ async def test_a_page_that_does_not_read_delays_nobody_and_catches_up_from_the_d
     await announce(experiment, (runs[0], 50))
     assert await receive_rows(deaf, 1) == [(runs[0].pk, 50)]
     await deaf.disconnect()
+    await page.disconnect()
+
+
+@pytest.mark.asyncio
+async def test_news_that_come_while_a_hello_is_answered_wait_for_their_turn(
+    experiment, runs, cookie, prefix, monkeypatch
+):
+    monkeypatch.setattr(consumers, "PAGE_SIZE", 4)
+    page = NarrowPage(experiment.pk, cookie)
+    await page.connect()
+    await write(runs[0], 10)
+    await page.send_json({"type": "hello", "cursors": {str(run.pk): 19 for run in runs}})
+    async with asyncio.timeout(5):
+        while not page.output_queue.full():
+            await asyncio.sleep(0.01)
+    # It was read that the experiment runs, and is not yet said.
+    await sync_to_async(finish)(experiment, ExperimentState.STOPPED)
+    state = await sync_to_async(selectors.experiment_message)(experiment)
+    await sync_to_async(events.announce_state)(experiment.pk, state)
+    await asyncio.sleep(0.2)
+    answers = [await page.receive_json()]
+    while len([1 for answer in answers if answer["type"] == "experiment"]) < 2:
+        answers.append(await page.receive_json())
+    assert rows_of(answers) == [(runs[0].pk, generation) for generation in range(20, 30)]
+    kinds = ["generations"] * 3 + ["experiment", "parts", "caught-up", "experiment"]
+    assert [answer["type"] for answer in answers] == kinds
+    assert answers[-1]["data"]["state"] == "stopped"
     await page.disconnect()
 
 
