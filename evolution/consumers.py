@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import math
 import time
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from channels.consumer import get_handler_name
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from evolution import access, selectors
-from evolution.events import group_name, probe_group_name
+from evolution import access, hub, selectors
+from evolution.events import probe_group_name
 from evolution.models import Experiment, Probe
 from evolution.services import sharing
 from evolution.views.live_parts import known_message, parts_message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from evolution.serializers import (
         ExperimentMessage,
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
         KnownMessage,
         PartsMessage,
     )
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -35,11 +40,13 @@ PAGE_SIZE = 1000
 BAD_MESSAGE = 4400
 #: Close code for somebody who may not read the experiment any more.
 NOT_ALLOWED = 4403
+#: Close code where something has failed here: the page connects again.
+FAILED = 1011
 #: Time after which it is asked again whether somebody may read, in s.
 RECHECK_S = 30.0
 #: How long is good for all pages of a process what was read about an experiment, in s: where it
 #: stands, and the parts of the page.
-MESSAGE_S = 1.0
+MESSAGE_S = 2.0
 PARTS_S = 4.0
 _MAX_GENERATION = 2**31
 
@@ -110,25 +117,36 @@ class ExperimentConsumer(AsyncWebsocketConsumer):
     (``generations``), where the experiment stands (``experiment``), the parts of the page that the
     server writes, if they have changed (``parts``), and ``caught-up``. A page whose champion has
     changed adds ``"known": true`` and is also told how that one relates to the rules of the
-    literature (``known``), which takes algebra. The consumer joins the group before it reads, so
-    that nothing can fall between the reading and the first event; an event that leaves a gap is
-    answered from the database as well.
+    literature (``known``), which takes algebra. The consumer follows the experiment before it
+    reads, so that nothing can fall between the reading and the first news; news that leave a gap
+    are answered from the database as well.
 
     The first hello, and the one after a change of state, is answered from the database as it is
-    then, the others as it was up to a second ago: what is newer comes as an event anyway.
+    then, the others as it was up to two seconds ago: what is newer comes as news anyway.
     """
+
+    # None of its own: the hub listens for all connections.
+    channel_layer_alias = ""
 
     experiment_id: int
     allowed_at: float
+    #: Last generation that the page has, by run; None before the first hello and after the end.
     cursors: dict[int, int] | None = None
     is_to_read = True
     parts_sent: PartsMessage | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve the connection; whatever ends it, it follows nothing any more."""
+        # Hellos and news are answered one after the other.
+        self._turn = asyncio.Lock()
+        async with AsyncExitStack() as self._until_the_end:
+            await super().__call__(scope, receive, send)
 
     async def dispatch(self, message: dict[str, Any]) -> None:
         """Handle a message.
 
         Channels asks a thread to close old database connections before each, which costs more
-        than most events. Here whatever asks the database does so itself.
+        than most answers. Here whatever asks the database does so itself.
         """
         await getattr(self, get_handler_name(message))(message)
 
@@ -138,22 +156,30 @@ class ExperimentConsumer(AsyncWebsocketConsumer):
         if not await self._may_read():
             await self.close()
             return
-        await self.channel_layer.group_add(group_name(self.experiment_id), self.channel_name)
+        follower = await self._until_the_end.enter_async_context(hub.following(self.experiment_id))
+        task = asyncio.create_task(self._follow(follower))
+        self._until_the_end.callback(task.cancel)
         await self.accept()
-
-    async def disconnect(self, code: int) -> None:
-        """Leave the group."""
-        await self.channel_layer.group_discard(group_name(self.experiment_id), self.channel_name)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Answer a hello; close the connection on anything else."""
         hello = parse_hello(text_data)
-        if hello is None:
-            await self.close(BAD_MESSAGE)
-            return
-        if not await self._may_still_read():
-            return
+        async with self._turn:
+            if hello is None:
+                await self._end(BAD_MESSAGE)
+            elif await self._may_still_read():
+                await self._answer(hello)
+
+    async def _answer(self, hello: Hello) -> None:
         self.cursors = hello.cursors
+        await self._catch_up()
+        await self._send_parts()
+        if hello.wants_known:
+            await self._send("known", await known.get(self.experiment_id))
+        await self._send("caught-up", None)
+
+    async def _catch_up(self) -> None:
+        """Send the generations that the page misses, and where the experiment stands."""
         # Read before the rows: when this says "finished", the rows read after it are complete.
         is_to_read, self.is_to_read = self.is_to_read, False
         read = messages.get_anew if is_to_read else messages.get
@@ -161,10 +187,6 @@ class ExperimentConsumer(AsyncWebsocketConsumer):
         if is_to_read or self._is_behind(experiment):
             await self._send_missing()
         await self._send("experiment", experiment)
-        await self._send_parts()
-        if hello.wants_known:
-            await self._send("known", await known.get(self.experiment_id))
-        await self._send("caught-up", None)
 
     def _is_behind(self, experiment: ExperimentMessage) -> bool:
         return any(
@@ -177,33 +199,64 @@ class ExperimentConsumer(AsyncWebsocketConsumer):
             self.parts_sent = found
             await self._send("parts", found)
 
-    async def experiment_generation(self, event: dict[str, Any]) -> None:
-        """Forward a generation, once, in order and without gaps."""
-        if self.cursors is None:  # the hello will be answered from the database
-            return
+    async def _follow(self, follower: hub.Follower) -> None:
+        """Pass on news as they come."""
+        try:
+            while True:
+                news = await follower.next()
+                async with self._turn:
+                    # The first hello will be answered from the database.
+                    if self.cursors is not None:
+                        await self._pass_on(news)
+        except OSError:
+            # So servers say that the client is gone, of which the connection hears by itself.
+            pass
+        except Exception:
+            logger.exception("A page of experiment %d cannot be told news", self.experiment_id)
+            await self._end(FAILED)
+
+    async def _pass_on(self, news: hub.News) -> None:
+        """Pass on generations once, in order and without gaps, and each state."""
+        if not isinstance(news, hub.Generations):
+            self.is_to_read = True
         if not await self._may_still_read():
             return
-        row: GenerationMessage = event["data"]
-        last = self.cursors.get(row["run"], -1)
-        if row["generation"] <= last:
-            return
-        if row["generation"] > last + 1:
-            await self._send_missing()
+        if news is None:
+            await self._catch_up()
+        elif isinstance(news, hub.State):
+            await self._send_text(news.text)
+        elif news.continues(self.cursors):
+            self.cursors.update(news.after)
+            await self._send_text(news.text)
         else:
-            await self._send_generations([row])
+            await self._send_new(news.rows)
 
-    async def experiment_state(self, event: dict[str, Any]) -> None:
-        """Forward where the experiment stands."""
-        self.is_to_read = True
-        if self.cursors is not None and await self._may_still_read():
-            await self._send("experiment", event["data"])
+    async def _send_new(self, rows: Sequence[GenerationMessage]) -> None:
+        """Send those that the page does not have; ask the database if others are missing."""
+        reached = dict(self.cursors)
+        new = []
+        for row in rows:
+            last = reached.get(row["run"], -1)
+            if row["generation"] > last + 1:
+                await self._send_missing()
+                return
+            if row["generation"] > last:
+                reached[row["run"]] = row["generation"]
+                new.append(row)
+        if new:
+            await self._send_generations(new)
 
     async def _may_still_read(self) -> bool:
         """Close the connection of somebody who was signed out, or whose link was revoked."""
         if time.monotonic() - self.allowed_at < RECHECK_S or await self._may_read():
             return True
-        await self.close(NOT_ALLOWED)
+        await self._end(NOT_ALLOWED)
         return False
+
+    async def _end(self, code: int) -> None:
+        """Close the connection: no news are sent after that."""
+        self.cursors = None
+        await self.close(code)
 
     async def _send_missing(self) -> None:
         while rows := await self._read_missing():
@@ -211,13 +264,16 @@ class ExperimentConsumer(AsyncWebsocketConsumer):
             if len(rows) < PAGE_SIZE:
                 return
 
-    async def _send_generations(self, rows: list[GenerationMessage]) -> None:
+    async def _send_generations(self, rows: Sequence[GenerationMessage]) -> None:
         for row in rows:
             self.cursors[row["run"]] = row["generation"]
         await self._send("generations", rows)
 
     async def _send(self, kind: str, data: Any) -> None:
-        await self.send(json.dumps({"type": kind, "data": data}, separators=(",", ":")))
+        await self._send_text(hub.encode(kind, data))
+
+    async def _send_text(self, text: str) -> None:
+        await self.base_send({"type": "websocket.send", "text": text})
 
     @database_sync_to_async
     def _may_read(self) -> bool:

@@ -16,6 +16,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from evolution.serializers import ExperimentMessage, GenerationMessage
 
 logger = logging.getLogger(__name__)
@@ -36,10 +38,9 @@ def probe_group_name(probe_id: int) -> str:
     return f"probe.{probe_id}"
 
 
-def announce_generations(experiment_id: int, messages: list[GenerationMessage]) -> None:
-    """Tell open pages that a run has completed generations."""
-    for message in messages:
-        _post(group_name(experiment_id), {"type": "experiment.generation", "data": message})
+def announce_generations(experiment_id: int, messages: Sequence[GenerationMessage]) -> None:
+    """Tell open pages that runs have completed generations, those of each run ascending."""
+    _post(group_name(experiment_id), {"type": "experiment.generations", "data": messages})
 
 
 def announce_state(experiment_id: int, message: ExperimentMessage) -> None:

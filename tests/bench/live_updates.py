@@ -56,7 +56,7 @@ for number in range({N_GENERATIONS}):
     (message,) = selectors.generation_messages(
         experiment_id=experiment, cursors={{run_id: run.n_generations_done - 1}}, limit=1
     )
-    events.announce_generation(experiment, message)
+    events.announce_generations(experiment, [message])
     time.sleep(max(0.0, {INTERVAL_S} - (time.monotonic() - started)))
 print(json.dumps(committed))
 """

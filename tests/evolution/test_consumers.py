@@ -6,13 +6,11 @@ import json
 
 import pytest
 from asgiref.sync import sync_to_async
-from asgiref.testing import ApplicationCommunicator
 from channels.layers import get_channel_layer
 from django.contrib.auth import get_user_model
 from django.contrib.sessions.models import Session
 from django.test import Client
 
-from e2l_site.routing import websocket_application
 from evolution import consumers, events, selectors
 from evolution.consumers import parse_hello
 from evolution.enums import ExperimentState, ProbeKind, ProbeState, Role, Visibility
@@ -23,6 +21,7 @@ from evolution.services.control import stop_experiment
 from nest_build.rules import PlasticityRule
 from simulations.learning_tasks import get_learning_task
 from tests.evolution.histories import add_generations, add_typical_history, finish, make_experiment
+from tests.evolution.live_pages import Page, message, rows_of, say_hello
 from tests.evolution.regression_task import NAME
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db(transaction=True)]
@@ -60,72 +59,6 @@ def experiment() -> Experiment:
 def cookie(client, django_user_model) -> str:
     client.force_login(django_user_model.objects.create_user("ann"))
     return "; ".join(f"{name}={morsel.value}" for name, morsel in client.cookies.items())
-
-
-class Page(ApplicationCommunicator):
-    """A WebSocket to the real application, as a browser opens it.
-
-    Channels has such a helper, which imports the server daphne; we serve with another one.
-    """
-
-    def __init__(self, pk: int, cookie: str, *, kind: str = "experiments", **headers: str) -> None:
-        values = {"host": "localhost:8000", "origin": "http://localhost:8000", "cookie": cookie}
-        values.update(headers)
-        scope = {
-            "type": "websocket",
-            "path": f"/ws/{kind}/{pk}/",
-            "query_string": b"",
-            "headers": [(key.encode(), value.encode()) for key, value in values.items() if value],
-            "subprotocols": [],
-        }
-        super().__init__(websocket_application, scope)
-
-    async def connect(self) -> bool:
-        """Return whether the connection was accepted."""
-        await self.send_input({"type": "websocket.connect"})
-        return (await self.receive_output(timeout=5))["type"] == "websocket.accept"
-
-    async def send_json(self, message: dict) -> None:
-        await self.send_input({"type": "websocket.receive", "text": json.dumps(message)})
-
-    async def receive_json(self) -> dict:
-        output = await self.receive_output(timeout=5)
-        assert output["type"] == "websocket.send"
-        return json.loads(output["text"])
-
-    async def disconnect(self) -> None:
-        await self.send_input({"type": "websocket.disconnect", "code": 1000})
-        await self.wait(timeout=5)
-
-
-async def say_hello(page: Page, cursors: dict | None = None) -> list[dict]:
-    """Say hello and return all answers up to "caught-up"."""
-    await page.send_json({"type": "hello", "cursors": cursors or {}})
-    answers = []
-    while not answers or answers[-1]["type"] != "caught-up":
-        answers.append(await page.receive_json())
-    return answers
-
-
-def rows_of(answers: list[dict]) -> list[tuple[int, int]]:
-    return [
-        (row["run"], row["generation"])
-        for answer in answers
-        if answer["type"] == "generations"
-        for row in answer["data"]
-    ]
-
-
-def message(run_id: int, generation: int, fitness: float = -1.0) -> dict:
-    row = {
-        "run": run_id,
-        "generation": generation,
-        "fitness": fitness,
-        "is_improvement": False,
-        "n_evaluations": 4,
-        "n_cached": 0,
-    }
-    return {"type": "experiment.generation", "data": row}
 
 
 @pytest.mark.asyncio
@@ -258,7 +191,7 @@ async def test_events_are_forwarded_once_and_gaps_filled_from_the_database(exper
     await layer.group_send(group_name(experiment.pk), message(run.pk, 19))  # known: dropped
     await layer.group_send(group_name(experiment.pk), message(run.pk, 20, -0.5))
     answer = await page.receive_json()
-    assert answer == {"type": "generations", "data": [message(run.pk, 20, -0.5)["data"]]}
+    assert answer == {"type": "generations", "data": message(run.pk, 20, -0.5)["data"]}
 
     await sync_to_async(add_generations)(run, [(None, -11.5)] * 4)  # 20 to 23
     await layer.group_send(group_name(experiment.pk), message(run.pk, 23))
@@ -292,7 +225,7 @@ async def test_what_workers_announce_arrives(experiment, cookie):
     await say_hello(page, {str(run.pk): 19})
     await sync_to_async(finish)(experiment, ExperimentState.STOPPED)
     announced = await sync_to_async(selectors.experiment_message)(experiment)
-    await sync_to_async(events.announce_generation)(experiment.pk, message(run.pk, 20)["data"])
+    await sync_to_async(events.announce_generations)(experiment.pk, message(run.pk, 20)["data"])
     await sync_to_async(events.announce_state)(experiment.pk, announced)
     assert rows_of([await page.receive_json()]) == [(run.pk, 20)]
     answer = await page.receive_json()

@@ -53,16 +53,16 @@ def test_a_page_hears_of_generations_at_once(valkey: str, settings: Any) -> None
         for generation in range(20):
             start = time.perf_counter()
             await asyncio.to_thread(
-                events.announce_generation, 3, MESSAGE | {"generation": generation}
+                events.announce_generations, 3, [MESSAGE | {"generation": generation}]
             )
             received.append(await asyncio.wait_for(channel_layer.receive(channel), 5))
             delays.append(time.perf_counter() - start)
-            await asyncio.to_thread(events.announce_generation, 4, MESSAGE)
+            await asyncio.to_thread(events.announce_generations, 4, [MESSAGE])
         return received, delays
 
     received, delays = asyncio.run(listen())
     assert received == [
-        {"type": "experiment.generation", "data": MESSAGE | {"generation": generation}}
+        {"type": "experiment.generations", "data": [MESSAGE | {"generation": generation}]}
         for generation in range(20)
     ]
     assert sorted(delays)[10] < 0.1
@@ -71,7 +71,7 @@ def test_a_page_hears_of_generations_at_once(valkey: str, settings: Any) -> None
 @pytest.mark.integration
 def test_a_forked_process_announces_as_well(valkey: str, settings: Any) -> None:
     settings.CHANNEL_LAYERS = layer(valkey)
-    events.announce_generation(3, MESSAGE)
+    events.announce_generations(3, [MESSAGE])
 
     async def listen() -> dict[str, Any]:
         channel_layer = get_channel_layer()
@@ -81,7 +81,7 @@ def test_a_forked_process_announces_as_well(valkey: str, settings: Any) -> None:
         child = os.fork()
         if child == 0:
             os.close(say_so)
-            events.announce_generation(3, MESSAGE | {"generation": 99})
+            events.announce_generations(3, [MESSAGE | {"generation": 99}])
             # A thread sends it, which must not end before.
             os.read(has_arrived, 1)
             os._exit(0)
@@ -92,17 +92,17 @@ def test_a_forked_process_announces_as_well(valkey: str, settings: Any) -> None:
             os.waitpid(child, 0)
             os.close(has_arrived)
 
-    assert asyncio.run(listen())["data"]["generation"] == 99
+    assert [row["generation"] for row in asyncio.run(listen())["data"]] == [99]
 
 
 def test_a_missing_broker_is_logged_and_costs_little(
     settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings.CHANNEL_LAYERS = layer("redis://127.0.0.1:1/0")
-    events.announce_generation(3, MESSAGE)
+    events.announce_generations(3, [MESSAGE])
     start = time.perf_counter()
     for _ in range(50):
-        events.announce_generation(3, MESSAGE)
+        events.announce_generations(3, [MESSAGE])
     assert time.perf_counter() - start < 1.0
     time.sleep(0.2)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
