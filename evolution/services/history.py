@@ -58,9 +58,7 @@ def write(run: Run, completed: Sequence[Completed]) -> None:
     """Write generations in the caller's transaction, and announce them when that is committed."""
     if not completed:
         return
-    Individual.objects.bulk_create(
-        individual for each in completed for individual in each.individuals.values()
-    )
+    insert([individual for each in completed for individual in each.individuals.values()])
     # After they are written: before, champions have no ids.
     run.champion = completed[-1].champion
     generations = [_generation(run, each) for each in completed]

@@ -65,11 +65,21 @@ class Share:
         """Return which of the runs that wait for nothing to advance now."""
         if not self._keeps_to_runs:
             return list(ready)
-        own = [run_id for run_id in ready if run_id in self._own]
+        own = [run_id for run_id in ready if self.is_own(run_id)]
         if own:
             return own
         # Several workers look at the same list: each takes others.
         return random.sample(ready, min(max(1, self._n_own - len(self._own)), len(ready)))
+
+    def is_to_wait(self, ready: Collection[int]) -> bool:
+        """Tell whether to look again in a moment: somebody else is likely to be at work on what
+        this worker's runs wait for, and to go on with the runs that are ready."""
+        is_alone = self._n_workers == 1
+        return not is_alone and bool(self._own or ready) and self._own.isdisjoint(ready)
+
+    def is_own(self, run_id: int) -> bool:
+        """Tell whether this worker keeps to a run."""
+        return run_id in self._own
 
     def keep(self, run_id: int) -> None:
         """Note that this worker has advanced a run."""

@@ -26,7 +26,7 @@ from evolution.services.book import DETAIL_LENGTH, Book
 from evolution.services.claiming import MAX_ATTEMPTS, Claim
 from evolution.services.generations import RunInHand, Step, advance
 from evolution.services.setups import load_held_out_setup, load_setup
-from evolution.services.shares import Share
+from evolution.services.shares import HOP_S, Share
 from evolution.services.simulator import MachineFault
 from evolution.services.workers import TRANSIENT_ERRORS
 from simulations.evaluation import evaluate_by_trial
@@ -228,12 +228,24 @@ class _Slice:
     def _runs_to_take(self) -> list[int]:
         if self._setup.experiment_id is None:
             return []
-        ready = workers.ready_runs().filter(experiment=self._setup.experiment_id)
-        run_ids = list(ready.order_by("index").values_list("pk", flat=True))
-        taken = self._share.runs_to_take(run_ids)
-        if len(taken) < len(run_ids):
+        ready = self._ready_runs()
+        if self._share.is_to_wait(ready.keys()):
+            before = ready
+            time.sleep(HOP_S)
+            ready = {
+                run_id: version
+                for run_id, version in self._ready_runs().items()
+                if before.get(run_id) == version or self._share.is_own(run_id)
+            }
+        taken = self._share.runs_to_take(list(ready))
+        if len(taken) < len(ready):
             self._courier.wake(self._n_workers - 1)
         return taken
+
+    def _ready_runs(self) -> dict[int, int]:
+        """Return the versions of the runs that wait for nothing by their ids."""
+        ready = workers.ready_runs().filter(experiment=self._setup.experiment_id)
+        return dict(ready.order_by("index").values_list("pk", "version"))
 
     def _advance(self, run_id: int, deadline: float) -> bool:
         """Advance a run as far as it goes; return whether it has moved."""

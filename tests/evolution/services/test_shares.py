@@ -92,6 +92,19 @@ def test_what_the_workers_of_other_runs_leave_for_long_is_offered() -> None:
     assert Share(1, 2, no_time).helpers({1}, [1]) == 0
 
 
+def test_a_worker_looks_twice_before_it_takes_what_others_may_be_about_to_take() -> None:
+    share = Share(n_runs=2, n_workers=2, seconds_of=no_time)
+    assert share.is_to_wait({1: 0}.keys())
+    assert not share.is_to_wait(set())
+    share.keep(1)
+    assert share.is_own(1)
+    assert not share.is_own(2)
+    assert not share.is_to_wait({1, 2})
+    assert share.is_to_wait({2})
+    assert share.is_to_wait(set())
+    assert not Share(2, 1, no_time).is_to_wait({1, 2})
+
+
 def test_a_single_worker_takes_everything() -> None:
     share = Share(n_runs=3, n_workers=1, seconds_of=no_time)
     assert share.runs_to_take([1, 2, 3]) == [1, 2, 3]
