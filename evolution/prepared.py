@@ -184,11 +184,23 @@ def _insertion(
 
 
 class PreparedRecords:
-    """A query of a model's records with all of their fields, and with annotations."""
+    """A query of a model's records with their fields, and with annotations.
 
-    def __init__(self, queryset: QuerySet) -> None:
+    Parameters
+    ----------
+    queryset : QuerySet
+        It may name places in conditions.
+    without : collection of str
+        Fields that are read when somebody asks for them.
+    """
+
+    def __init__(self, queryset: QuerySet, without: Collection[str] = ()) -> None:
         self._model = queryset.model
-        self._fields = [field.attname for field in self._model._meta.concrete_fields]
+        self._fields = [
+            field.attname
+            for field in self._model._meta.concrete_fields
+            if field.attname not in without
+        ]
         self._annotations = list(queryset.query.annotations)
         self._query = PreparedQuery(queryset.values_list(*self._fields, *self._annotations))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from django.db.models import Case, Q, QuerySet, Value, When
@@ -9,7 +10,9 @@ from django.utils import timezone
 
 from evolution.enums import ExperimentState
 from evolution.models import Evaluation, Experiment, Generation, Individual, LogEntry, Rule, Run
+from evolution.models.experiment import ENGINE_STATE
 from evolution.models.rule import signature_text
+from evolution.prepared import PreparedQuery, PreparedRecords, number_places
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -86,7 +89,18 @@ def experiment_message(
 
 def runs_of(experiment: Experiment) -> list[Run]:
     """Return the runs of an experiment in their order, without what only the engine reads."""
-    return list(experiment.runs.without_engine_state().order_by("index"))
+    (place,) = number_places(1)
+    runs = _runs().records({place: experiment.pk})
+    for run in runs:
+        run.experiment = experiment
+    return runs
+
+
+@cache
+def _runs() -> PreparedRecords:
+    (experiment,) = number_places(1)
+    runs = Run.objects.filter(experiment=experiment)
+    return PreparedRecords(runs.order_by("index"), without=ENGINE_STATE)
 
 
 def _run_message(run: Run) -> RunMessage:
@@ -142,30 +156,14 @@ def generation_messages(
     limit : int
         Largest number of messages; ask again with new cursors for more.
     """
-    run_ids = list(
-        Run.objects.filter(experiment_id=experiment_id)
-        .order_by("index")
-        .values_list("pk", flat=True)
-    )
+    (place,) = number_places(1)
+    run_ids = [run_id for (run_id,) in _run_ids().rows({place: experiment_id})]
     if not run_ids:
         return []
-    wanted = Q()
-    for run_id in run_ids:
-        # The last known generation is read again: its rule tells whether the next one's is new.
-        wanted |= Q(run_id=run_id, index__gte=cursors.get(run_id, -1))
-    rows = list(
-        Generation.objects.filter(wanted)
-        .order_by(Case(*(When(run_id=pk, then=Value(n)) for n, pk in enumerate(run_ids))), "index")
-        .values_list(
-            "run_id",
-            "index",
-            "champion_fitness",
-            "is_improvement",
-            "n_evaluations",
-            "n_cached",
-            "champion__rule_id",
-        )[: limit + len(run_ids)]
-    )
+    # The last known generation is read again: its rule tells whether the next one's is new.
+    first = [cursors.get(run_id, -1) for run_id in run_ids]
+    places = dict(zip(number_places(2 * len(run_ids)), [*run_ids, *first], strict=True))
+    rows = _generations(len(run_ids), limit + len(run_ids)).rows(places)
     messages: list[tuple[GenerationMessage, int | None]] = []
     previous: dict[int, int | None] = {}
     for run_id, index, fitness, is_improvement, n_evaluations, n_cached, rule_id in rows:
@@ -185,6 +183,37 @@ def generation_messages(
         if rule_id is not None:
             message["rule"] = rule_message(rules[rule_id])
     return [message for message, _ in messages]
+
+
+@cache
+def _run_ids() -> PreparedQuery:
+    (experiment,) = number_places(1)
+    runs = Run.objects.filter(experiment=experiment)
+    return PreparedQuery(runs.order_by("index").values_list("pk"))
+
+
+@lru_cache(maxsize=32)
+def _generations(n_runs: int, limit: int) -> PreparedQuery:
+    """Return the question for the generations of so many runs from one on each."""
+    places = number_places(2 * n_runs)
+    run_ids, first = places[:n_runs], places[n_runs:]
+    wanted = Q()
+    for run_id, index in zip(run_ids, first, strict=True):
+        wanted |= Q(run_id=run_id, index__gte=index)
+    order = Case(*(When(run_id=run_id, then=Value(n)) for n, run_id in enumerate(run_ids)))
+    return PreparedQuery(
+        Generation.objects.filter(wanted)
+        .order_by(order, "index")
+        .values_list(
+            "run_id",
+            "index",
+            "champion_fitness",
+            "is_improvement",
+            "n_evaluations",
+            "n_cached",
+            "champion__rule_id",
+        )[:limit]
+    )
 
 
 def improvements(experiment: Experiment) -> QuerySet[Generation]:

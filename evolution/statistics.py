@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from django.db.models import Count, Min, OuterRef, Q, Subquery, Value
@@ -12,6 +13,7 @@ from django.db.models.functions import Coalesce
 
 from evolution.enums import Action, ExperimentState, Outcome
 from evolution.models import Experiment, Generation, Individual, LogEntry, Run, Worker
+from evolution.prepared import PreparedQuery, number_places, padded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -108,6 +110,19 @@ class FailureCounts:
 
 def failure_counts(experiment: Experiment, runs: Iterable[Run]) -> FailureCounts:
     """Return how often individuals of these runs failed, by reason, in one statement."""
+    run_ids = padded([run.pk for run in runs])
+    places = dict(zip(number_places(1 + len(run_ids)), [experiment.pk, *run_ids], strict=True))
+    rows = _failures(len(run_ids)).rows(places)
+    return FailureCounts(
+        by_reason={Outcome(outcome): n for outcome, n, _ in rows},
+        n_retriable=rows[0][2] if rows else 0,
+    )
+
+
+@lru_cache(maxsize=16)
+def _failures(n_runs: int) -> PreparedQuery:
+    """Return the question for the failures of so many runs; its places are experiment and runs."""
+    experiment, *run_ids = number_places(1 + n_runs)
     retriable = (
         Individual.objects.filter(
             run__experiment=experiment,
@@ -118,15 +133,12 @@ def failure_counts(experiment: Experiment, runs: Iterable[Run]) -> FailureCounts
         .annotate(n=Count("evaluation", distinct=True))
         .values("n")
     )
-    rows = list(
-        Individual.objects.filter(run__in=[run.pk for run in runs], outcome__in=_FAILURES)
+    return PreparedQuery(
+        Individual.objects.filter(run__in=run_ids, outcome__in=_FAILURES)
         .values("outcome")
         .annotate(n=Count("pk"), n_retriable=Coalesce(Subquery(retriable[:1]), Value(0)))
         .order_by("-n", "outcome")
-    )
-    return FailureCounts(
-        by_reason={Outcome(row["outcome"]): row["n"] for row in rows},
-        n_retriable=rows[0]["n_retriable"] if rows else 0,
+        .values_list("outcome", "n", "n_retriable")
     )
 
 

@@ -150,6 +150,10 @@ class Experiment(models.Model):
         return EvolutionParameters.from_mapping(self.evolution_parameters)
 
 
+#: The large columns of a run, which only the engine reads.
+ENGINE_STATE = ("engine_state", "pending")
+
+
 class RunQuerySet(models.QuerySet["Run"]):
     """Phrases for choosing runs."""
 
@@ -159,7 +163,7 @@ class RunQuerySet(models.QuerySet["Run"]):
 
     def without_engine_state(self) -> RunQuerySet:
         """Leave out the large columns that only the engine reads."""
-        return self.defer("engine_state", "pending")
+        return self.defer(*ENGINE_STATE)
 
 
 class Run(models.Model):

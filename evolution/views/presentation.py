@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from django.core.cache import cache
 from django.http import HttpResponse, JsonResponse
 from django.urls import reverse
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from evolution.models import Evaluation, Experiment, Individual, LogEntry, Run
     from evolution.serializers import ExperimentMessage
     from simulations.learning_tasks import LearningTask
+
+#: How long the length of the queue is good for all pages of a process, in s.
+QUEUE_KEPT_S = 1
 
 
 @dataclass(frozen=True)
@@ -297,7 +301,8 @@ def figures(
     return {
         "evaluations": statistics.evaluation_figures(runs),
         "workers": statistics.worker_figures(experiment),
-        "queue_length": queue_length(),
+        # The same for all pages, and not free while the broker is away.
+        "queue_length": cache.get_or_set("queue-length", queue_length, QUEUE_KEPT_S),
         "success": statistics.success(target, runs, log) if target and runs else None,
     }
 

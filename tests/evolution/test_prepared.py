@@ -170,6 +170,12 @@ def written(columns: Sequence[str] = ()) -> Iterator[list[Any]]:
         transaction.set_rollback(True)
 
 
+def test_records_come_without_what_is_not_wanted(rules: list[Rule]) -> None:
+    found = PreparedRecords(Rule.objects.order_by("pk"), without=("expressions", "key")).records({})
+    assert [rule.get_deferred_fields() for rule in found] == [{"expressions", "key"}] * len(rules)
+    assert [rule.expressions for rule in found] == [rule.expressions for rule in rules]
+
+
 def without_state(record: Rule) -> Rule:
     assert (record._state.adding, record._state.db) == (False, "default")
     del record._state
