@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from django.db import close_old_connections
@@ -27,6 +28,15 @@ DETAIL_LENGTH = 10_000
 _LONGEST_PAUSE_S = 2.0
 
 
+@dataclass(frozen=True)
+class Settled:
+    """What is recorded of an evaluation of which nothing was known before."""
+
+    trials: tuple[float, ...]
+    reason: str
+    seconds: float
+
+
 class Book:
     """Writes down what a simulation gives, not more often than needed."""
 
@@ -38,6 +48,8 @@ class Book:
         self._recorded_s = [0.0 for _ in claims]
         self._is_settled = [False for _ in claims]
         self._recorded_at = time.monotonic()
+        #: What the database holds by now of evaluations that are settled, by their ids.
+        self.settled: dict[int, Settled] = {}
 
     def enter(self, known: list[Evaluation]) -> set[int]:
         """Record the rules that are settled, now and then the others too; return the settled."""
@@ -64,9 +76,18 @@ class Book:
 
     def _record(self, indices: Iterable[int]) -> None:
         results = {self._claims[index].evaluation_id: self._result(index) for index in indices}
-        if results:
-            self._recorded_at = time.monotonic()
-            _persistently(lambda: claiming.record(results, self._worker))
+        if not results:
+            return
+        self._recorded_at = time.monotonic()
+        if _persistently(lambda: claiming.record(results, self._worker)):
+            self.settled.update(
+                (claim.evaluation_id, Settled(known.trials, known.reason or "", known.seconds))
+                for claim, known, done in zip(
+                    self._claims, self._known, self._is_settled, strict=True
+                )
+                # Of others the database knows more: who simulated them before, and for how long.
+                if done and not claim.trials and claim.evaluation_id in results
+            )
 
     def _result(self, index: int) -> Result:
         claim, evaluation = self._claims[index], self._known[index]
@@ -96,7 +117,7 @@ class Book:
         _persistently(lambda: claiming.record({claim.evaluation_id: result}, self._worker))
 
 
-def _persistently(write: Callable[[], None]) -> None:
+def _persistently(write: Callable[[], bool]) -> bool:
     """Write what took long to compute, also if the database is down, or its disk is full, for long.
 
     The worker has nothing better to do: without the database there is no other work either.
@@ -104,11 +125,9 @@ def _persistently(write: Callable[[], None]) -> None:
     pause_s = 0.1
     while True:
         try:
-            write()
+            return write()
         except TRANSIENT_ERRORS:
             logger.warning("Results wait for the database", exc_info=True)
             close_old_connections()
             time.sleep(pause_s)
             pause_s = min(_LONGEST_PAUSE_S, 2 * pause_s)
-        else:
-            return

@@ -293,8 +293,9 @@ def release(
     )
 
 
-def record(results: Mapping[int, Result], worker: str) -> None:
-    """Write results by id of the evaluation, in one statement if the worker still holds all claims.
+def record(results: Mapping[int, Result], worker: str) -> bool:
+    """Write results by id of the evaluation, in one statement if the worker still holds all claims;
+    return whether it does.
 
     Values that come after a claim was lost are welcome where they are more than is known: the
     worker that took over finds the same ones, and need not.
@@ -315,7 +316,7 @@ def record(results: Mapping[int, Result], worker: str) -> None:
         for evaluation_id, result in results.items()
     }
     if _record_claimed(columns, worker) == len(results):
-        return
+        return True
     for evaluation_id, result in results.items():
         if result.is_final and not result.reason:
             Evaluation.objects.filter(
@@ -329,6 +330,7 @@ def record(results: Mapping[int, Result], worker: str) -> None:
                 attempts=0,
                 state=EvaluationState.DONE,
             )
+    return False
 
 
 def _record_claimed(columns: Mapping[int, Mapping[str, Any]], worker: str) -> int:

@@ -22,10 +22,11 @@ from evolution.services.known_rules import KnownRules
 from evolution.services.pending import Pending
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from evolution.cgp.engine import Request, Selection
     from evolution.models import Individual
+    from evolution.services.book import Settled
     from evolution.services.evaluations import Want
     from evolution.services.judgement import Judgement
     from evolution.services.setups import ExperimentSetup
@@ -130,6 +131,10 @@ class RunInHand:
         self._completed: list[Completed] = []
         self.is_written = True
         self._written_at = time.monotonic()
+
+    def learn(self, settled: Mapping[int, Settled]) -> None:
+        """Take over what this worker has recorded of evaluations, by their ids."""
+        self._known.learn(settled)
 
     def is_current(self) -> bool:
         """Tell whether nobody else has changed the run."""
@@ -369,6 +374,7 @@ class RunInHand:
         new = evaluations.create_evaluations(setup.context, complexities)
         for rule_id, evaluation in new.items():
             ids[missing[rule_id]] = evaluation.pk
+            self._known.expect(rule_id, missing[rule_id], evaluation)
         insert(
             [
                 Demand(

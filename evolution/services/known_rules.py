@@ -11,9 +11,10 @@ from nest_build.rules import PlasticityRule, RuleSyntaxError
 from simulations.learning_tasks import Aggregate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from evolution.models import Evaluation
+    from evolution.services.book import Settled
     from evolution.services.judgement import Judgement
     from evolution.services.setups import ExperimentSetup
 
@@ -31,6 +32,8 @@ class KnownRules:
         self._setup = setup
         self._signature = setup.learning_task.signature
         self._known: dict[str, tuple[int, Evaluation | None]] = {}
+        #: Keys by the ids of evaluations that were asked for and not looked up since.
+        self._awaited: dict[int, str] = {}
 
     def parse(self, texts: tuple[str, ...]) -> PlasticityRule | None:
         """Return the rule in the form that is simulated, None where it is none."""
@@ -48,11 +51,26 @@ class KnownRules:
             )
             self._known.update(found)
 
+    def expect(self, rule_id: int, key: str, evaluation: Evaluation) -> None:
+        """Note an evaluation that was asked for."""
+        self._known[key] = (rule_id, evaluation)
+        self._awaited[evaluation.pk] = key
+
+    def learn(self, settled: Mapping[int, Settled]) -> None:
+        """Take over what is recorded of evaluations that were asked for, by their ids: it need not
+        be looked up."""
+        for pk in self._awaited.keys() & settled.keys():
+            evaluation = self.evaluation(self._awaited.pop(pk))
+            evaluation.trials = [float(value) for value in settled[pk].trials]
+            evaluation.n_trials_done = len(evaluation.trials)
+            evaluation.reason = settled[pk].reason
+            evaluation.seconds = settled[pk].seconds
+
     def _is_settled(self, key: str) -> bool:
-        # What failed may have been repeated since.
+        # What failed may be repeated: whoever takes the run in hand next finds out.
         evaluation = self.evaluation(key)
         return evaluation is not None and (
-            not evaluation.reason and evaluation.n_trials_done >= self._setup.n_trials
+            bool(evaluation.reason) or evaluation.n_trials_done >= self._setup.n_trials
         )
 
     @property

@@ -346,6 +346,8 @@ class _Slice:
                     break
                 settled = book.enter(known)
                 unfinished -= settled
+                for run in self._in_hand.values():
+                    run.learn(book.settled)
                 if closing.has_begun():
                     book.keep()
                     break

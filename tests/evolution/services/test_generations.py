@@ -116,6 +116,33 @@ def test_a_generation_takes_few_statements(make_experiment: Callable[..., Experi
     assert n_new > 20
 
 
+def test_what_a_worker_has_recorded_it_does_not_look_up(
+    make_experiment: Callable[..., Experiment],
+) -> None:
+    options = {"n_generations": 30, "mutation_rate": 0.5}
+    reference = history(run_to_the_end(make_experiment(**options)))
+    forget_everything()
+    experiment = make_experiment(**options)
+    launch(experiment)
+    run = experiment.runs.get()
+    a_slice = work._Slice(load_setup(experiment.pk), "test", CountingCourier(), 1, None)
+    a_slice._advance(run.pk, math.inf)
+    n_steps = 0
+    while claims := a_slice._claim():
+        a_slice._evaluate(claims)
+        with CaptureQueriesContext(connection) as statements:
+            step = advance(a_slice._setup, run.pk, a_slice._in_hand)
+        n_looked_up = sum('SELECT "evolution_rule"."key"' in x["sql"] for x in statements)
+        # What is new in the next questions, but none of the answers. The first one also looks up the
+        # rules of the literature.
+        assert n_looked_up <= 1 + (n_steps == 0)
+        n_steps += 1
+        if step is Step.READY:
+            a_slice._advance(run.pk, math.inf)
+    assert n_steps > 5
+    assert history(experiment) == reference
+
+
 @pytest.fixture
 def known(make_experiment: Callable[..., Experiment]) -> Experiment:
     """Give an experiment that is launched and of which another one has found out everything."""
