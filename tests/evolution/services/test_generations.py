@@ -133,8 +133,8 @@ def test_what_a_worker_has_recorded_it_does_not_look_up(
         with CaptureQueriesContext(connection) as statements:
             step = advance(a_slice._setup, run.pk, a_slice._in_hand)
         n_looked_up = sum('SELECT "evolution_rule"."key"' in x["sql"] for x in statements)
-        # What is new in the next questions, but none of the answers. The first one also looks up the
-        # rules of the literature.
+        # What is new in the next questions, but none of the answers; at first also the rules of the
+        # literature.
         assert n_looked_up <= 1 + (n_steps == 0)
         n_steps += 1
         if step is Step.READY:
