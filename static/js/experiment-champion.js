@@ -12,6 +12,7 @@
   };
   const foundAt = new Map(); // by run, the generation of its last fitter champion
   let askTimer = 0;
+  let triesLeft = 0;
 
   const indexOf = (run) => {
     const row = document.querySelector(`tr[data-run="${run}"]`);
@@ -55,12 +56,14 @@
   // How the rule relates to known ones takes algebra, which only the server does.
   function askKnown() {
     clearTimeout(askTimer);
+    triesLeft -= 1;
     document.dispatchEvent(new CustomEvent("e2l:ask-known"));
   }
 
   document.addEventListener("e2l:known", ({ detail }) => {
     if (detail.rule !== current.rule) {
-      askTimer = setTimeout(askKnown, 5000); // it was read just before
+      // It was read just before. Or this is one of several rules that are equally fit.
+      if (triesLeft > 0) askTimer = setTimeout(askKnown, 5000);
       return;
     }
     const page = new DOMParser().parseFromString(detail.html, "text/html");
@@ -81,6 +84,7 @@
     }
     if (!latest) return;
     show(latest);
+    triesLeft = 3;
     askKnown();
   });
 })();
