@@ -20,7 +20,7 @@ from evolution.views.context import of_experiment
 from evolution.views.experiment_tables import experiment_tables
 from evolution.views.guards import open_to_link_holders
 from evolution.views.lookup import experiment_or_404
-from evolution.views.written import written
+from evolution.views.written import KEPT_S, written
 
 if TYPE_CHECKING:
     from evolution.models import Experiment
@@ -71,6 +71,7 @@ def page(request: HttpRequest, pk: int) -> HttpResponse:
         "has_marks": len(runs) <= MAX_LEGEND_ENTRIES,
         "parameter_groups": presentation.parameter_groups(experiment),
         "seeds": presentation.seeds(experiment),
+        "kept_s": KEPT_S,
         "labels_form": LabelsForm.for_experiment(experiment),
         **_actions(request, experiment),
         **presentation.figures(experiment, run_list, known, log),
