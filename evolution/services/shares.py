@@ -39,9 +39,10 @@ def batch_size(n_rules: int, n_workers: int, seconds_of: Callable[[int], float])
 class Share:
     """The share of one worker in an experiment, for a slice of its time.
 
-    Where there are at least as many runs as workers, each worker keeps to some of the runs, and
-    helps with others when these wait for somebody else: so no worker waits for another one, and
-    what a worker remembers of a run is of use. Else several workers share the rules of a run.
+    Where rules are judged sooner than another worker could help, and there are at least as many
+    runs as workers, each worker keeps to some of the runs, and helps with others when these wait
+    for somebody else: so no worker waits for another one, and what a worker remembers of a run is
+    of use. Else all workers share the rules of all runs, so that none is idle until the last.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ class Share:
     def __init__(self, n_runs: int, n_workers: int, seconds_of: Callable[[int], float]) -> None:
         self._n_workers = n_workers
         self._seconds_of = seconds_of
-        self._keeps_to_runs = n_runs >= n_workers > 1
+        self._keeps_to_runs = n_runs >= n_workers > 1 and seconds_of(1) < HOP_S
         self._n_own = math.ceil(n_runs / n_workers) if self._keeps_to_runs else n_runs
         self._own: set[int | None] = set()
         self._left: set[int] = set()

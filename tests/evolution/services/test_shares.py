@@ -74,6 +74,17 @@ def test_a_worker_keeps_to_its_runs_where_there_are_enough() -> None:
     assert share.runs_to_take([others[0], mine[1]]) == [mine[1]]
 
 
+def test_rules_that_take_long_are_shared_among_all() -> None:
+    share = Share(n_runs=4, n_workers=2, seconds_of=lambda n: 1.0 * n)
+    assert share.runs_to_take([1, 2, 3, 4]) == [1, 2, 3, 4]
+    share.keep(1)
+    waiting = {10 + n: {1 + n % 4} for n in range(8)}
+    chosen = share.evaluations_to_claim(waiting)
+    assert len(chosen) == 4
+    # Others are asked at once.
+    assert share.helpers(waiting, chosen) == 1
+
+
 def test_a_worker_helps_with_other_runs_when_its_own_ones_wait() -> None:
     share = Share(n_runs=2, n_workers=2, seconds_of=no_time)
     share.keep(1)
