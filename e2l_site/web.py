@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     config = Config(
         "e2l_site.asgi:application",
         lifespan="off",
-        # News are many and small: to compress them took a quarter of the time that they cost.
+        # News are many and small: to compress them took a third of the time that they cost.
         ws_per_message_deflate=False,
         # The settings configure the log; requests are logged with their ids.
         log_config=None,

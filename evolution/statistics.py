@@ -112,7 +112,7 @@ def failure_counts(experiment: Experiment, runs: Iterable[Run]) -> FailureCounts
     """Return how often individuals of these runs failed, by reason, in one statement."""
     run_ids = padded([run.pk for run in runs])
     places = dict(zip(number_places(1 + len(run_ids)), [experiment.pk, *run_ids], strict=True))
-    rows = _failures(len(run_ids)).rows(places)
+    rows = _failure_query(len(run_ids)).rows(places)
     return FailureCounts(
         by_reason={Outcome(outcome): n for outcome, n, _ in rows},
         n_retriable=rows[0][2] if rows else 0,
@@ -120,7 +120,7 @@ def failure_counts(experiment: Experiment, runs: Iterable[Run]) -> FailureCounts
 
 
 @lru_cache(maxsize=16)
-def _failures(n_runs: int) -> PreparedQuery:
+def _failure_query(n_runs: int) -> PreparedQuery:
     """Return the question for the failures of so many runs; its places are experiment and runs."""
     experiment, *run_ids = number_places(1 + n_runs)
     retriable = (

@@ -22,11 +22,10 @@ from evolution.services.known_rules import KnownRules
 from evolution.services.pending import Pending
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from evolution.cgp.engine import Request, Selection
     from evolution.models import Individual
-    from evolution.services.book import Settled
     from evolution.services.evaluations import Want
     from evolution.services.judgement import Judgement
     from evolution.services.setups import ExperimentSetup
@@ -124,17 +123,13 @@ class RunInHand:
         self._engine = self._load_engine()
         self._pending = Pending(**(run.pending or {}))
         self._may_have_demands = run.pending is not None
-        self._known = KnownRules(setup)
+        self.known = KnownRules(setup)
         # Whether all that was asked for was known then.
         self._is_ready = False
         #: Generations that are complete and not yet written.
         self._completed: list[Completed] = []
         self.is_written = True
         self._written_at = time.monotonic()
-
-    def learn(self, settled: Mapping[int, Settled]) -> None:
-        """Take over what this worker has recorded of evaluations, by their ids."""
-        self._known.learn(settled)
 
     def is_current(self) -> bool:
         """Tell whether nobody else has changed the run."""
@@ -157,11 +152,11 @@ class RunInHand:
             return self._ask(None)
         asked = [key for _, key in pending.questions if key is not None]
         if not self._is_ready:
-            self._known.look_up([*asked, *pending.born.values()])
+            self.known.look_up([*asked, *pending.born.values()])
         request = self._engine.ask()
         judgements = self._judgements(request)
         if judgements is None:
-            if any(self._known.evaluation(key) is None for key in asked):
+            if any(self.known.evaluation(key) is None for key in asked):
                 # Asked for before the software was changed; nobody answers that any more.
                 return self._ask(None)
             return Step.WAITING
@@ -192,7 +187,7 @@ class RunInHand:
             if key is None:
                 judgements[question.key] = None
                 continue
-            judgement = self._known.judge(key, self._known.want(question.n_trials, question.bound))
+            judgement = self.known.judge(key, self.known.want(question.n_trials, question.bound))
             if judgement is None:
                 return None
             judgements[question.key] = judgement
@@ -211,7 +206,7 @@ class RunInHand:
             if judgement is None or key in counted:
                 continue
             counted.add(key)
-            evaluation = self._known.evaluation(key)
+            evaluation = self.known.evaluation(key)
             per_trial_s = evaluation.seconds / max(1, evaluation.n_trials_done)
             pending.n_evaluations += 1
             if key in pending.cached:
@@ -221,7 +216,7 @@ class RunInHand:
                 pending.simulated_s += evaluation.seconds
             if judgement.outcome is Outcome.PRUNED:
                 pending.n_pruned += 1
-                n_trials = self._known.want(question.n_trials, None).n_trials
+                n_trials = self.known.want(question.n_trials, None).n_trials
                 pending.saved_s += per_trial_s * (n_trials - judgement.n_trials)
 
     # --- history ---
@@ -238,8 +233,8 @@ class RunInHand:
                 self._run,
                 candidate,
                 selection,
-                rule_id=None if key is None else self._known.id_of(key),
-                evaluation=None if key is None else self._known.evaluation(key),
+                rule_id=None if key is None else self.known.id_of(key),
+                evaluation=None if key is None else self.known.evaluation(key),
                 outcome=self._outcome(candidate, selection),
                 is_neutral=parent is not None and key is not None and key == rule_of[str(parent)],
                 is_cached=candidate.fitness is None and key in pending.cached,
@@ -261,14 +256,12 @@ class RunInHand:
 
     def _ask(self, completed: Completed | None) -> Step:
         """Ask for what is needed next; write that with what is complete unless nobody needs it."""
-        stop_reason = None
         if completed is not None:
             self._completed.append(completed)
             self._pending = Pending(parents=self._pending.parents)
-            stop_reason = self._take_over(completed)
-        if stop_reason is not None:
-            self._end(stop_reason)
-            return Step.OVER
+            if stop_reason := self._take_over(completed):
+                self.write(stop_reason=stop_reason)
+                return Step.OVER
         request = self._engine.ask()
         rules = self._rules_of(request)
         wants = self._wants(request, rules)
@@ -279,7 +272,7 @@ class RunInHand:
             rule_ids = evaluations.get_or_create_rules(
                 self._signature,
                 rules.values(),
-                known=self._known.ids,
+                known=self.known.ids,
                 is_shared=self._setup.is_shared,
             )
             self.write(lambda: self._write_demands(rules, rule_ids, wants))
@@ -289,8 +282,12 @@ class RunInHand:
             self.write()
         return Step.READY
 
-    def write(self, write_demands: Callable[[], None] | None = None) -> None:
-        """Write what has changed since it was written last."""
+    def write(
+        self,
+        write_demands: Callable[[], None] | None = None,
+        stop_reason: StopReason | None = None,
+    ) -> None:
+        """Write what has changed since it was written last; end the run if there is a reason."""
         run = self._run
         with transaction.atomic():
             history.write(run, self._completed)
@@ -301,7 +298,11 @@ class RunInHand:
             run.engine_state = self._engine.to_state()
             run.pending = vars(self._pending)
             run.last_progress_at = timezone.now()
-            if not endings.save_run(run):
+            if stop_reason is None:
+                is_saved = endings.save_run(run)
+            else:
+                is_saved = endings.end_run(run, ExperimentState.FINISHED, stop_reason)
+            if not is_saved:
                 raise _Overtaken
         run.version += 1
         self._may_have_demands = write_demands is not None
@@ -309,23 +310,13 @@ class RunInHand:
         self.is_written = True
         self._written_at = time.monotonic()
 
-    def _end(self, reason: StopReason) -> None:
-        run = self._run
-        with transaction.atomic():
-            history.write(run, self._completed)
-            run.engine_state = self._engine.to_state()
-            run.pending = vars(self._pending)
-            Demand.objects.filter(run=run).delete()
-            if not endings.end_run(run, ExperimentState.FINISHED, reason):
-                raise _Overtaken
-
     def _rules_of(self, request: Request) -> dict[str, PlasticityRule]:
         """Note the rules that the request is about, and return them by key."""
         pending = self._pending
         rules: dict[str, PlasticityRule] = {}
 
         def key_of(texts: tuple[str, ...] | None) -> str | None:
-            rule = None if texts is None else self._known.parse(texts)
+            rule = None if texts is None else self.known.parse(texts)
             if rule is None:
                 return None
             rules[rule.key] = rule
@@ -337,10 +328,10 @@ class RunInHand:
         pending.born.update(
             (str(candidate.index), key_of(candidate.texts)) for candidate in request.born
         )
-        self._known.look_up(rules)
+        self.known.look_up(rules)
         asked = {key for _, key in pending.questions}
         pending.cached = [
-            key for key in rules if key in asked and self._known.evaluation(key) is not None
+            key for key in rules if key in asked and self.known.evaluation(key) is not None
         ]
         return rules
 
@@ -350,16 +341,16 @@ class RunInHand:
         rule_of = dict(self._pending.questions)
         for question in request.questions:
             key = rule_of[question.key]
-            want = self._known.want(question.n_trials, question.bound)
-            if key is not None and self._known.judge(key, want) is None:
+            want = self.known.want(question.n_trials, question.bound)
+            if key is not None and self.known.judge(key, want) is None:
                 wants[key] = wants[key].merged(want) if key in wants else want
         # Pages compare with the rules of the literature; they are evaluated like all others.
         if not self._setup.look_up_baseline():
             baselines = {rule.key: rule for rule in self._setup.baseline_rules()}
-            self._known.look_up(baselines.keys() - self._known.ids.keys())
+            self.known.look_up(baselines.keys() - self.known.ids.keys())
             for key, rule in baselines.items():
-                want = self._known.want(None, None)
-                if self._known.judge(key, want) is None:
+                want = self.known.want(None, None)
+                if self.known.judge(key, want) is None:
                     rules[key] = rule
                     wants[key] = want
         return wants
@@ -368,13 +359,13 @@ class RunInHand:
         self, rules: dict[str, PlasticityRule], rule_ids: dict[str, int], wants: dict[str, Want]
     ) -> None:
         setup, run = self._setup, self._run
-        missing = {rule_ids[key]: key for key in wants if self._known.evaluation(key) is None}
-        ids = {key: self._known.evaluation(key).pk for key in wants if key not in missing.values()}
+        missing = {rule_ids[key]: key for key in wants if self.known.evaluation(key) is None}
+        ids = {key: self.known.evaluation(key).pk for key in wants if key not in missing.values()}
         complexities = {rule_id: rules[key].complexity for rule_id, key in missing.items()}
         new = evaluations.create_evaluations(setup.context, complexities)
         for rule_id, evaluation in new.items():
             ids[missing[rule_id]] = evaluation.pk
-            self._known.expect(rule_id, missing[rule_id], evaluation)
+            self.known.expect(rule_id, missing[rule_id], evaluation)
         insert(
             [
                 Demand(
@@ -413,7 +404,7 @@ class RunInHand:
 
     def _record(self, texts: tuple[str, ...], rule_id: int) -> Rule:
         """Return the record of a rule without reading it."""
-        rule = self._known.parse(texts)
+        rule = self.known.parse(texts)
         return Rule(
             pk=rule_id,
             signature=evaluations.signature_text(self._signature),

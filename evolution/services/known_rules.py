@@ -32,7 +32,7 @@ class KnownRules:
         self._setup = setup
         self._signature = setup.learning_task.signature
         self._known: dict[str, tuple[int, Evaluation | None]] = {}
-        #: Keys by the ids of evaluations that were asked for and not looked up since.
+        #: Keys by the ids of evaluations that were asked for.
         self._awaited: dict[int, str] = {}
 
     def parse(self, texts: tuple[str, ...]) -> PlasticityRule | None:

@@ -61,6 +61,8 @@ class Share:
         self._n_own = math.ceil(n_runs / n_workers) if self._keeps_to_runs else n_runs
         self._own: set[int | None] = set()
         self._left: set[int] = set()
+        #: How many workers to ask for help with what the last choice has left.
+        self.n_helpers = 0
 
     def runs_to_take(self, ready: Sequence[int]) -> list[int]:
         """Return which of the runs that wait for nothing to advance now."""
@@ -95,8 +97,11 @@ class Share:
         waiting : mapping
             By id of the evaluation who waits for it: the ids of runs, None for anybody else.
         """
-        if self._keeps_to_runs:
-            return self._of_own_runs(waiting)
+        chosen = self._of_own_runs(waiting) if self._keeps_to_runs else self._of_all(waiting)
+        self._note_left(waiting.keys() - set(chosen), len(chosen))
+        return chosen
+
+    def _of_all(self, waiting: Mapping[int, Collection[int | None]]) -> list[int]:
         ids = list(waiting)
         n_wanted = batch_size(len(ids), self._n_workers, self._seconds_of)
         # Several workers look at the same list: they begin at different places.
@@ -110,15 +115,10 @@ class Share:
             self._own = set(random.sample(sorted(everybody, key=str), n_wanted))
         return [pk for pk, run_ids in waiting.items() if not self._own.isdisjoint(run_ids)]
 
-    def helpers(self, waiting: Collection[int], taken: Collection[int]) -> int:
-        """Return how many workers to ask for help with the evaluations that are not taken.
-
-        Those of other runs are likely to be taken by their workers: only if they still wait at the
-        next time somebody is asked.
-        """
-        left = set(waiting) - set(taken)
+    def _note_left(self, left: set[int], n_taken: int) -> None:
+        # Those of other runs are likely to be taken by their workers: others are asked only if they
+        # still wait at the next choice.
         neglected = left & self._left if self._keeps_to_runs else left
         self._left = left
-        if not neglected or not taken:
-            return 0
-        return min(math.ceil(len(neglected) / len(taken)), self._n_workers - 1)
+        n_shares = math.ceil(len(neglected) / n_taken) if n_taken else 0
+        self.n_helpers = min(n_shares, self._n_workers - 1)

@@ -34,7 +34,7 @@ from simulations.evaluation import evaluate_by_trial
 from simulations.learning_tasks import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Sequence
 
     from evolution.services.couriers import Courier
     from evolution.services.setups import ExperimentSetup, HeldOutSetup
@@ -267,20 +267,16 @@ class _Slice:
     # --- claims ---
 
     def _claim(self) -> list[Claim]:
-        return claiming.claim(
+        claims = claiming.claim(
             self._open_demands,
             self._setup.learning_task.signature,
             worker=self._worker,
-            choose=self._choose,
+            choose=self._share.evaluations_to_claim,
             time_limit_s=self._time_limit_s,
         )
-
-    def _choose(self, waiting: Mapping[int, Collection[int | None]]) -> list[int]:
-        """Return which evaluations to claim, and ask others for help with the rest."""
-        chosen = self._share.evaluations_to_claim(waiting)
-        if n_helpers := self._share.helpers(waiting.keys(), chosen):
-            self._courier.wake(n_helpers)
-        return chosen
+        if claims and self._share.n_helpers:
+            self._courier.wake(self._share.n_helpers)
+        return claims
 
     def _seconds_of(self, n_rules: int) -> float:
         return self._setup.n_trials * self._estimated_s(n_rules)
@@ -349,7 +345,7 @@ class _Slice:
                 settled = book.enter(known)
                 unfinished -= settled
                 for run in self._in_hand.values():
-                    run.learn(book.settled)
+                    run.known.learn(book.settled)
                 if closing.has_begun():
                     book.keep()
                     break

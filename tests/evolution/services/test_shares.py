@@ -53,7 +53,7 @@ def test_whoever_asks_gets_something_of_what_waits(
         assert len(set(chosen)) == len(chosen)
         assert set(chosen) <= waiting.keys()
         assert bool(chosen) == bool(waiting)
-        assert 0 <= share.helpers(waiting, chosen) < max(1, n_workers)
+        assert 0 <= share.n_helpers < n_workers
 
 
 def test_a_worker_keeps_to_its_runs_where_there_are_enough() -> None:
@@ -82,7 +82,7 @@ def test_rules_that_take_long_are_shared_among_all() -> None:
     chosen = share.evaluations_to_claim(waiting)
     assert len(chosen) == 4
     # Others are asked at once.
-    assert share.helpers(waiting, chosen) == 1
+    assert share.n_helpers == 1
 
 
 def test_a_worker_helps_with_other_runs_when_its_own_ones_wait() -> None:
@@ -96,11 +96,15 @@ def test_a_worker_helps_with_other_runs_when_its_own_ones_wait() -> None:
 
 def test_what_the_workers_of_other_runs_leave_for_long_is_offered() -> None:
     share = Share(n_runs=2, n_workers=2, seconds_of=no_time)
-    assert share.helpers({1, 2, 3}, [1]) == 0
-    assert share.helpers({4, 5}, [4]) == 0
-    assert share.helpers({5, 6}, [6]) == 1
-    assert Share(1, 2, no_time).helpers({1, 2, 3}, [1]) == 1
-    assert Share(1, 2, no_time).helpers({1}, [1]) == 0
+    share.keep(1)
+    for waiting, n_helpers in (({11, 12}, 0), ({13, 14}, 0), ({14, 15}, 1), ({16}, 0)):
+        share.evaluations_to_claim({pk: {2 if pk in {12, 14} else 1} for pk in waiting})
+        assert share.n_helpers == n_helpers
+    # With rules that take long at once.
+    share = Share(n_runs=1, n_workers=2, seconds_of=lambda n: 1.0 * n)
+    for waiting, n_helpers in (({11, 12, 13}, 1), ({11}, 0)):
+        share.evaluations_to_claim({pk: {1} for pk in waiting})
+        assert share.n_helpers == n_helpers
 
 
 def test_a_worker_looks_twice_before_it_takes_what_others_may_be_about_to_take() -> None:
