@@ -1,7 +1,7 @@
 """Run the topics, each in a process of its own, and write ``docs/benchmarks.md``.
 
 Topics that take hours are measured by ``--long`` only; their sections stay in the report until
-then.
+then. Of topics that are named the figures are shown, and with ``--write`` also written.
 """
 
 from __future__ import annotations
@@ -103,9 +103,16 @@ def run_topic(name: str) -> None:
     json.dump({"title": module.TITLE, "text": text, "rows": rows}, sys.stdout)
 
 
-def measured(name: str) -> tuple[str, str] | None:
-    """Measure a topic in a process of its own; return title and section, None if it fails."""
+def measured(name: str, *, says_where: bool) -> tuple[str, str] | None:
+    """Measure a topic in a process of its own; return title and section, None if it fails.
+
+    Parameters
+    ----------
+    says_where : bool
+        Whether the section itself says on which machine it was measured.
+    """
     sys.stderr.write(f"{name} ...\n")
+    where = f" Measured on {machine_line()}" if says_where else ""
     done = subprocess.run(
         [sys.executable, "-m", "tests.bench", name, "--in-process"],
         cwd=PROJECT_ROOT,
@@ -120,20 +127,16 @@ def measured(name: str) -> tuple[str, str] | None:
     result = json.loads(done.stdout.splitlines()[-1])
     rows = [Row(**row) for row in result["rows"]]
     sys.stderr.write("".join(f"  {_line(row)}\n" for row in rows))
-    text = result["text"]
-    if is_long(name):
-        text += f" Measured on {machine_line()}"
-    return result["title"], section(result["title"], text, rows)
+    return result["title"], section(result["title"], result["text"] + where, rows)
 
 
 def main() -> int:
     """Measure all topics, or those that are named; return 1 if one of them fails."""
     parser = argparse.ArgumentParser(prog="tests.bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="TOPIC", help=f"of {', '.join(topics())}")
+    parser.add_argument("--long", action="store_true", help="measure what takes hours instead")
     parser.add_argument(
-        "--long",
-        action="store_true",
-        help="measure what takes hours instead; of the named topics the sections are written",
+        "--write", action="store_true", help="write the sections of the named topics, too"
     )
     parser.add_argument("--in-process", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -145,13 +148,13 @@ def main() -> int:
         return 0
     head = _HEAD.format(machine=machine_line())
     chosen = options.names or [name for name in topics() if is_long(name) == options.long]
-    results = [measured(name) for name in chosen]
-    # Named topics are for looking at: the report holds figures of one run only. Those that take
-    # hours say themselves on which machine they were measured.
-    if not options.names or (options.long and all(map(is_long, options.names))):
+    # The head of the report names the machine of the topics that were measured together.
+    is_part = bool(options.names) or options.long
+    results = [measured(name, says_where=is_part) for name in chosen]
+    if options.write or not options.names:
         before = REPORT.read_text(encoding="utf-8") if REPORT.exists() else head
         kept = sections(before)
-        if options.long:
+        if is_part:
             head = before.partition("\n## ")[0]
         else:
             titles = {title_of(name) for name in topics() if is_long(name)}

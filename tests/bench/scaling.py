@@ -1,8 +1,8 @@
 """How the work of an experiment scales with its workers, with rules that are judged without NEST
 and take as long as real simulations: what one and two workers (prefork, a private broker) take
 for the same experiment with trials of 1 s; and how busy 200 workers are with 200 runs (threads
-of a few processes, a PostgreSQL of their own, trials of several seconds), by the time of their
-simulations."""
+of a few processes, a PostgreSQL of their own, trials of several seconds), by the time of the
+simulations that end within a minute, which can be a little more than a minute for each."""
 
 from __future__ import annotations
 
