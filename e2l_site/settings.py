@@ -171,6 +171,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 #: Life of a link with which somebody sets a password, in s.
 PASSWORD_RESET_TIMEOUT = 3 * 24 * 3600
+SESSION_ENGINE = "e2l_site.sessions"
 SESSION_COOKIE_AGE = (
     24 * 3600 * read_number("E2L_SESSION_DAYS", default=14, smallest=1, largest=365)
 )

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _LAST_WORDS_S = 0.5
 #: What is being answered at the end may take so long, in s.
 _GRACE_S = 20
+#: Time between two pings of a WebSocket, in s.
+_PING_S = 60.0
 #: A thread that computes lets the event loop have its turn after so long, in s.
 _SWITCH_S = 0.001
 
@@ -60,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         lifespan="off",
         # News are many and small: to compress them took a third of the time that they cost.
         ws_per_message_deflate=False,
+        # Pages speak every few seconds; pings are for those that are gone without a word.
+        ws_ping_interval=_PING_S,
         # The settings configure the log; requests are logged with their ids.
         log_config=None,
         access_log=False,

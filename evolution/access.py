@@ -27,7 +27,7 @@ from django.db.models import Case, Exists, OuterRef, Q, Subquery, Value, When
 
 from evolution.enums import Role, Scope, Visibility
 from evolution.models import Experiment, Individual, Rule, Validation
-from evolution.prepared import PreparedRecords, number_places
+from evolution.prepared import PreparedQuery, PreparedRecords, number_places
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
@@ -112,6 +112,30 @@ def visible_experiments(user: Person) -> ExperimentQuerySet:
     if role_of(user) is not None:
         may_read |= Q(owner=user.pk)
     return Experiment.objects.filter(may_read)
+
+
+def reading_group(user: Person) -> str:
+    """Return a key that is the same for people who may read the same experiments.
+
+    All who may read no more than the laboratory may read are one group.
+    """
+    if is_operator(user):
+        return "all"
+    group = ["laboratory"] if may_browse(user) else []
+    group += [str(pk) for pk in sorted(getattr(user, "shared_experiments", ()))]
+    if role_of(user) is not None:
+        (place,) = number_places(1)
+        if _experiments_of_one().rows({place: user.pk}):
+            group.append(f"owner {user.pk}")
+    return ", ".join(group)
+
+
+@cache
+def _experiments_of_one() -> PreparedQuery:
+    """Ask whether somebody has experiments that the laboratory may not read."""
+    (place,) = number_places(1)
+    own = Experiment.objects.filter(owner=place).exclude(visibility=Visibility.LABORATORY)
+    return PreparedQuery(own.order_by().values_list("pk")[:1])
 
 
 def may_change(user: Person, experiment: Experiment) -> bool:

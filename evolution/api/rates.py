@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -13,6 +14,7 @@ from rest_framework.permissions import SAFE_METHODS
 from rest_framework.throttling import BaseThrottle
 
 if TYPE_CHECKING:
+    from django.core.cache.backends.base import BaseCache
     from rest_framework.request import Request
 
 logger = logging.getLogger(__name__)
@@ -53,10 +55,10 @@ class Rates(BaseThrottle):
         window = int(now // length_s)
         reset_s = (window + 1) * length_s - now
         key = f"api-rate:{kind}:{who}:{window}"
-        cache = caches["shared"]
+        counters = _counters(settings.CACHES["shared"]["LOCATION"])
         try:
-            cache.add(key, 0, timeout=length_s)
-            n_requests = cache.incr(key)
+            counters.add(key, 0, timeout=length_s)
+            n_requests = counters.incr(key)
         except (RedisError, OSError, ValueError) as error:
             logger.warning("Requests are not counted now: %s", error)
             return True
@@ -69,3 +71,12 @@ class Rates(BaseThrottle):
             self._wait_s = max(self._wait_s or 0.0, reset_s)
             return False
         return True
+
+
+@cache
+def _counters(location: str) -> BaseCache:
+    """Return the shared cache at an address with connections that stay.
+
+    Those of ``caches`` end with the request.
+    """
+    return caches.create_connection("shared")

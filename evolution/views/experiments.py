@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
+from django.core.cache import cache
 from django.core.paginator import Paginator
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
@@ -31,8 +34,11 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
     from evolution.models import Experiment
+    from evolution.models.experiment import ExperimentQuerySet
 
 PER_PAGE = 25
+#: How long a table that renews itself is good for all who ask for the same, in s.
+RENEWED_S = 2
 _ROWS_AT_ONCE = 500
 _COLUMNS = (
     Column("number", "experiment.pk"),
@@ -79,9 +85,42 @@ def experiment_list(request: HttpRequest) -> HttpResponse:
         return tables.answer(
             request, "e2l", {"experiments": lambda: Table(_COLUMNS, _all_rows(found, tasks))}
         )
-    page = Paginator(listing.experiments_for_list(filters, visible), PER_PAGE).get_page(
-        request.GET.get("page")
+    if request.htmx and "renew" in request.GET:
+        # Lists that are open everywhere ask every few seconds for the same.
+        question = (access.reading_group(request.user), _query(filters), request.GET.get("page"))
+        key = f"experiment-list-{sha256(repr(question).encode()).hexdigest()}"
+        return HttpResponse(
+            cache.get_or_set(key, lambda: _table(request, filters, visible, tasks), RENEWED_S)
+        )
+    if request.htmx:
+        return HttpResponse(_table(request, filters, visible, tasks))
+    context = _context(request, filters, visible, tasks)
+    has_archived = not context["rows"] and visible.archived().exists()
+    return render(
+        request,
+        "evolution/experiments.html",
+        {**context, "form": form, "has_archived": has_archived},
     )
+
+
+def _table(
+    request: HttpRequest,
+    filters: listing.Filters,
+    visible: ExperimentQuerySet,
+    tasks: dict[str, str],
+) -> str:
+    context = _context(request, filters, visible, tasks)
+    return render_to_string("evolution/_experiment_table.html", context, request)
+
+
+def _context(
+    request: HttpRequest,
+    filters: listing.Filters,
+    visible: ExperimentQuerySet,
+    tasks: dict[str, str],
+) -> dict[str, Any]:
+    found = listing.experiments_for_list(filters, visible)
+    page = Paginator(found, PER_PAGE).get_page(request.GET.get("page"))
     best = {item.best_run_id: item.best_fitness for item in page if item.best_run_id}
     steps = listing.champion_steps(best)
     rows = [
@@ -89,21 +128,17 @@ def experiment_list(request: HttpRequest) -> HttpResponse:
         for row in _rows(page, tasks)
         for experiment in [row["experiment"]]
     ]
-    context = {
+    return {
         "section": "experiments",
-        "form": form,
         "is_filtered": bool(filters),
         "filters": filters,
         "query": _query(filters),
         "page": page,
         "rows": rows,
-        "has_archived": not rows and visible.archived().exists(),
         "is_any_running": any(
             not ExperimentState(row["experiment"].state).is_final for row in rows
         ),
     }
-    template = "evolution/_experiment_table.html" if request.htmx else "evolution/experiments.html"
-    return render(request, template, context)
 
 
 def _rows(experiments: Iterable[Experiment], tasks: dict[str, str]) -> list[dict[str, Any]]:

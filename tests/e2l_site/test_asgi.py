@@ -14,15 +14,17 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import path
 
 from e2l_site.asgi import N_AT_A_TIME, Handler
+from evolution.views.streaming import streamed_file
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
 _lock = threading.Lock()
 _may_end = threading.Event()
 _now: list[str] = []
 _most: list[int] = []
 _threads: list[tuple[int, int]] = []
+_made: list[int] = []
 
 
 @login_not_required
@@ -42,9 +44,22 @@ async def _two_pieces() -> AsyncIterator[bytes]:
     yield b"second"
 
 
+def _slow_pieces() -> Iterator[bytes]:
+    _made.append(threading.get_ident())
+    yield b"first "
+    _made.append(threading.get_ident())
+    assert _may_end.wait(30)
+    yield b"second"
+
+
 @login_not_required
 def in_pieces(request: HttpRequest) -> StreamingHttpResponse:
     return StreamingHttpResponse(_two_pieces())
+
+
+@login_not_required
+def slow_file(request: HttpRequest) -> StreamingHttpResponse:
+    return streamed_file(request, _slow_pieces(), content_type="text/plain", name="slow.txt")
 
 
 @login_not_required
@@ -52,7 +67,12 @@ def broken(request: HttpRequest) -> HttpResponse:
     raise RuntimeError("this view is broken")
 
 
-urlpatterns = [path("slow/", slow), path("pieces/", in_pieces), path("broken/", broken)]
+urlpatterns = [
+    path("slow/", slow),
+    path("pieces/", in_pieces),
+    path("file/", slow_file),
+    path("broken/", broken),
+]
 
 
 class NoteThread:
@@ -70,7 +90,7 @@ class NoteThread:
 def handler(settings: Any) -> Handler:
     settings.ROOT_URLCONF = __name__
     settings.MIDDLEWARE = [f"{__name__}.NoteThread", *settings.MIDDLEWARE]
-    for noted in (_now, _most, _threads):
+    for noted in (_now, _most, _threads, _made):
         noted.clear()
     _may_end.set()
     return Handler()
@@ -159,6 +179,25 @@ def test_whether_the_process_lives_is_answered_while_others_wait(handler: Handle
 
     status, body = asyncio.run(ask())
     assert (status, json.loads(body)) == (200, {"status": "alive"})
+
+
+@pytest.mark.django_db(transaction=True)
+def test_files_that_take_long_to_make_hold_up_nobody(handler: Handler) -> None:
+    async def ask() -> tuple[tuple[int, bytes], list[tuple[int, bytes]]]:
+        _may_end.clear()
+        asked = [await _request(handler, "/file/") for _ in range(N_AT_A_TIME + 1)]
+        answers = [asyncio.create_task(_answer(one)) for one in asked]
+        while len(_made) < 2 * len(asked):
+            await asyncio.sleep(0.001)
+        page = await _answer(await _request(handler, "/pieces/"))
+        _may_end.set()
+        return page, await asyncio.gather(*answers)
+
+    page, files = asyncio.run(asyncio.wait_for(ask(), 60))
+    assert page == (200, b"first second")
+    assert files == [(200, b"first second")] * (N_AT_A_TIME + 1)
+    # Each is made in one thread, where its connection to the database is, and none beside it.
+    assert sorted(_made.count(thread) for thread in set(_made)) == [2] * (N_AT_A_TIME + 1)
 
 
 @pytest.mark.django_db(transaction=True)

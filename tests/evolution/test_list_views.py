@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 from django.test import Client
 
 from evolution import listing
-from evolution.enums import ExperimentState
+from evolution.enums import ExperimentState, Visibility
 from evolution.models import Experiment
 from evolution.plots import sparkline
 from evolution.services import control
@@ -116,7 +117,49 @@ def test_the_form_keeps_what_was_asked_for_and_says_when_nothing_fits(ann, cast)
     assert "No experiment fits." in html
     assert "?q=%22%3E%3Cscript%3E&amp;sort=fitness" not in html  # nothing runs in an empty table
     running = ann.get("/", {"q": "beta"}).content.decode()
-    assert 'hx-get="/?q=beta&amp;page=1"' in running
+    assert 'hx-get="/?q=beta&amp;page=1&amp;renew=1"' in running
+
+
+def test_tables_that_renew_themselves_are_written_once_for_all_who_may_read_the_same(
+    ann, cast, django_user_model
+):
+    bob, carl, dora = (
+        django_user_model.objects.get_or_create(username=name)[0]
+        for name in ("bob", "carl", "dora")
+    )
+    Experiment.objects.filter(name="beta").update(visibility=Visibility.PRIVATE)  # carl's
+
+    def renewed(user) -> str:
+        client = Client()
+        client.force_login(user)
+        query = {"sort": "oldest", "page": "1", "renew": "1"}
+        return client.get("/", query, headers={"HX-Request": "true"}).content.decode()
+
+    of_bob = renewed(bob)
+    assert "Alpha" in of_bob
+    assert ">beta<" not in of_bob
+    # Whoever may read the same gets what was written for others a moment ago.
+    Experiment.objects.filter(name__startswith="Alpha").update(name="Other name")
+    assert renewed(dora) == of_bob
+    # Neither the owner of what is private nor an operator is answered with it.
+    of_carl, of_ann = renewed(carl), renewed(django_user_model.objects.get(username="ann"))
+    for text in (of_carl, of_ann):
+        assert "Other name" in text
+        assert ">beta<" in text
+    # A page that is opened or searched shows what is there now.
+    assert "Other name" in ann.get("/").content.decode()
+    assert "Other name" in ann.get("/?page=1", headers={"HX-Request": "true"}).content.decode()
+
+
+def test_a_renewed_table_is_not_kept_for_long(ann, cast, monkeypatch):
+    monkeypatch.setattr("evolution.views.experiments.RENEWED_S", 0.5)
+    query = {"page": "1", "renew": "1"}
+    headers = {"HX-Request": "true"}
+    assert "Other name" not in ann.get("/", query, headers=headers).content.decode()
+    Experiment.objects.filter(name__startswith="Alpha").update(name="Other name")
+    assert "Other name" not in ann.get("/", query, headers=headers).content.decode()
+    time.sleep(0.6)
+    assert "Other name" in ann.get("/", query, headers=headers).content.decode()
 
 
 def test_a_list_of_nothing_but_archived_ones_leads_there(ann):
