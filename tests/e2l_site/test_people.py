@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from axes.models import AccessAttempt
+from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
@@ -140,6 +141,19 @@ def test_another_password_ends_the_other_sessions_and_the_old_one(django_user_mo
     assert not is_in(there)
     assert not is_in(sign_in("ann", PASSWORD))
     assert is_in(sign_in("ann", OTHER))
+
+
+def test_a_session_ends_by_itself_and_an_unknown_one_opens_nothing(django_user_model):
+    django_user_model.objects.create_user("ann", password=PASSWORD)
+    here, there = sign_in("ann", PASSWORD), sign_in("ann", PASSWORD)
+    assert is_in(here)
+    stored = Session.objects.get(session_key=here.cookies["e2l_session"].value)
+    stored.expire_date = timezone.now() - timedelta(seconds=1)
+    stored.save()
+    assert not is_in(here)
+    assert is_in(there)
+    there.cookies["e2l_session"] = "x" * 32
+    assert not is_in(there)
 
 
 # --- throttling ---------------------------------------------------------------------------------
