@@ -37,7 +37,7 @@ _MAX_ROOT_BITS = 200_000
 _MAX_PASSES = 4
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def canonical(expression: Expression) -> Expression:
     """Canonical form of an expression; the expression itself if it cannot be simplified safely."""
     tree = expression.tree
@@ -136,7 +136,7 @@ def _build(node: Node) -> se.Basic:
             return _power(left, right)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _number(value: Fraction) -> se.Basic:
     return se.Rational(value.numerator, value.denominator)
 

@@ -36,7 +36,7 @@ _RELATIVE_TOLERANCE = 1e-9
 _Bounded = tuple[np.ndarray, np.ndarray]
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def fingerprint(expression: Expression) -> str:
     """Hash of the values at the points, rounded to `SIGNIFICANT_DIGITS`; see the module."""
     values = _values(expression)

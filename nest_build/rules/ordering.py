@@ -33,7 +33,7 @@ class _Term(NamedTuple):
 
 
 # Parts of one expression are looked at many times, and fractions are slow to make.
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def to_fraction(number: se.Basic) -> Fraction:
     """Exact value of a number; doubles are read as the decimal they print as."""
     if isinstance(number, se.Integer):
@@ -109,7 +109,7 @@ def _factor_key(factor: se.Basic) -> tuple:
     return (0 if base.is_Add else 1 if isinstance(base, se.Symbol) else 2), _structure(factor)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _degrees(factor: se.Basic) -> tuple[tuple[int, Fraction | int], ...]:
     """The inputs of a factor, each with its power where that is a number."""
     power: Fraction | int = 1
@@ -120,7 +120,7 @@ def _degrees(factor: se.Basic) -> tuple[tuple[int, Fraction | int], ...]:
     return tuple((_index(symbol), power) for symbol in factor.free_symbols)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _structure(value: se.Basic) -> str:
     """Text that equal values share in every process."""
     if not value.args:

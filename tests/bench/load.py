@@ -309,15 +309,22 @@ def restart(
     start()
     started = time.monotonic()
     before = generations_of(operator, experiments)
+    seen: list[Any] = []
 
     def is_as_before() -> bool:
         time.sleep(0.5)
         now = generations_of(operator, experiments)
         n_all = operator("n_generations", experiment=experiments[0]) + 1
+        n_live = crowd.phase()["n_live"]
+        seen[:] = [now, n_live]
         has_gone_on = all(new > old or new == n_all for new, old in zip(now, before, strict=True))
-        return has_gone_on and (not are_pages_live or crowd.phase()["n_live"] == crowd.n_viewers)
+        return has_gone_on and (not are_pages_live or n_live == crowd.n_viewers)
 
-    wait_until(is_as_before, 300.0, "all runs go on and all pages are live")
+    try:
+        wait_until(is_as_before, 300.0, "all runs go on and all pages are live")
+    except AssertionError:
+        say(f"generations {before}, now and live pages {seen}")
+        raise
     seconds = time.monotonic() - started
     # What has been asked for while the server was away may still be on its way.
     time.sleep(10.0)
