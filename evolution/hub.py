@@ -32,8 +32,6 @@ WINDOW_S = 0.15
 BACKLOG = 30
 #: Pause after a failure of the reading, in s.
 RESTART_S = 1.0
-#: Longest time in which pages wait for the broker, in s; then they connect again.
-PATIENCE_S = 5.0
 
 
 def encode(kind: str, data: Any) -> str:
@@ -129,9 +127,8 @@ class _Feed:
         async with self._changing:
             if self._reading is None:
                 layer = get_channel_layer()
-                async with asyncio.timeout(PATIENCE_S):
-                    channel = await layer.new_channel()
-                    await layer.group_add(self._group, channel)
+                channel = await layer.new_channel()
+                await layer.group_add(self._group, channel)
                 self._reading = asyncio.create_task(self._read(layer, channel))
 
     async def leave(self) -> None:
@@ -141,9 +138,8 @@ class _Feed:
                 return
             reading, self._reading = self._reading, None
             reading.cancel()
-            # A broker that is away right now has nobody in the group anyway, and whoever comes
-            # next must not wait for it for ever.
-            await asyncio.wait({reading}, timeout=PATIENCE_S)
+            # A broker that is away right now has nobody in the group anyway.
+            await asyncio.gather(reading, return_exceptions=True)
 
     async def _read(self, layer: Any, channel: str) -> None:
         try:

@@ -14,6 +14,7 @@ from evolution.enums import ExperimentState, Visibility
 from evolution.models import Experiment
 from evolution.plots import sparkline
 from evolution.services import control
+from evolution.views.experiments import RENEWED_S
 from tests.evolution.histories import (
     add_generations,
     add_typical_history,
@@ -152,13 +153,13 @@ def test_tables_that_renew_themselves_are_written_once_for_all_who_may_read_the_
 
 
 def test_a_renewed_table_is_not_kept_for_long(ann, cast, monkeypatch):
-    monkeypatch.setattr("evolution.views.experiments.RENEWED_S", 0.5)
     query = {"page": "1", "renew": "1"}
     headers = {"HX-Request": "true"}
     assert "Other name" not in ann.get("/", query, headers=headers).content.decode()
     Experiment.objects.filter(name__startswith="Alpha").update(name="Other name")
     assert "Other name" not in ann.get("/", query, headers=headers).content.decode()
-    time.sleep(0.6)
+    later = time.time() + RENEWED_S
+    monkeypatch.setattr(time, "time", lambda: later)
     assert "Other name" in ann.get("/", query, headers=headers).content.decode()
 
 
