@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
@@ -37,6 +38,17 @@ if TYPE_CHECKING:
 MAX_ATTEMPTS = 2
 #: Open evaluations that a worker looks at to choose a batch.
 _MAX_CANDIDATES = 128
+# Changes of a claim that is given back, and of one that says nothing about the rule.
+_FREE: dict[str, Any] = {
+    "state": EvaluationState.PENDING,
+    "claimed_by": "",
+    "lease_expires_at": None,
+}
+_NO_ATTEMPT: dict[str, Any] = {
+    "attempts": Case(When(attempts__gt=0, then=F("attempts") - 1), default=0)
+}
+# Names of claims of this process whose slice has ended without the database.
+_stranded: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -105,7 +117,8 @@ def claim(
     experiment.
 
     A rule whose claim was lost before may have killed its worker: it is claimed alone, so that it
-    takes no others with it, and after too many claims it is given up.
+    takes no others with it, and after too many claims it is given up. It is claimed before others:
+    its run waits, while the other runs of an experiment always have new rules.
 
     Parameters
     ----------
@@ -134,8 +147,9 @@ def claim(
         give_up(hopeless, worker)
         for pk in hopeless:
             del candidates[pk]
-    fresh = [pk for pk, (_, attempts, _, _) in candidates.items() if attempts == 0]
-    ids = fresh or list(candidates)[:1]
+    suspects = [pk for pk, (_, attempts, _, _) in candidates.items() if attempts > 0]
+    # Several workers look at the same list: each takes another one.
+    ids = random.sample(suspects, 1) if suspects else list(candidates)
     chosen = list(choose({pk: waiting[pk] for pk in ids})) if ids else []
     if not chosen:
         return []
@@ -237,9 +251,7 @@ def free_claims_of_the_dead(worker: str, *, is_timeout: bool | None, detail: str
     else:
         # Within its time limit it did not end by itself.
         lost.filter(deadline_at__gt=Now()).update(deadline_at=None)
-    return lost.update(
-        state=EvaluationState.PENDING, claimed_by="", lease_expires_at=None, detail=detail
-    )
+    return lost.update(**_FREE, detail=detail)
 
 
 def blame_nobody(is_ending: Callable[[str], bool]) -> None:
@@ -279,18 +291,29 @@ def release(
     count_attempt : bool
         Whether the rule may be to blame.
     """
-    changes: dict[str, object] = {
-        "state": EvaluationState.PENDING,
-        "claimed_by": "",
-        "lease_expires_at": None,
-    }
-    if detail:
-        changes["detail"] = detail
+    changes: dict[str, object] = {"detail": detail} if detail else {}
     if not count_attempt:
-        changes["attempts"] = Case(When(attempts__gt=0, then=F("attempts") - 1), default=0)
+        changes |= _NO_ATTEMPT
     Evaluation.objects.filter(pk__in=list(evaluation_ids)).claimed_by_worker(worker).update(
-        **changes
+        **_FREE, **changes
     )
+
+
+def strand(worker: str) -> None:
+    """Note that a slice has ended because the database went away: only the database knows what the
+    slice held, and cannot be told that nobody works on it."""
+    _stranded.add(worker)
+
+
+def give_back_stranded() -> None:
+    """Give back what slices of this process held when the database went away: no rule is to blame.
+
+    Otherwise the leases would end, and a rule that had the bad luck to be in hand at two restarts
+    of the database would be given up.
+    """
+    for worker in list(_stranded):
+        Evaluation.objects.all().claimed_by_worker(worker).update(**_FREE, **_NO_ATTEMPT)
+        _stranded.discard(worker)
 
 
 def record(results: Mapping[int, Result], worker: str) -> bool:

@@ -82,9 +82,13 @@ def work(
         False if there was nothing to do.
     """
     try:
+        claiming.give_back_stranded()
         deadline = time.monotonic() + slice_s
         only = (experiment_id, validation_id)
         return _work(worker, courier, deadline, n_workers, only, name)
+    except TRANSIENT_ERRORS:
+        claiming.strand(worker)
+        raise
     finally:
         if name is not None:
             workers.rest(name)

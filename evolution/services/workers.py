@@ -172,7 +172,8 @@ def rest(name: str) -> None:
 def stay(interval_s: float = IDLE_PULSE_S) -> None:
     """Tell that this worker process is there, now and as long as it lives or until it leaves.
 
-    Meanwhile what operators ask of it is read more often than it gives a sign of life.
+    Meanwhile what operators ask of it is read more often than it gives a sign of life, and what it
+    held when the database went away is given back.
     """
     name = own_name()
     rest(name)
@@ -182,6 +183,7 @@ def stay(interval_s: float = IDLE_PULSE_S) -> None:
 
     def beat() -> None:
         orders.obey()
+        claiming.give_back_stranded()
         if next(looks) % round(interval_s / look_s) == 0:
             report(name)
 

@@ -176,13 +176,18 @@ def test_the_claim_of_a_lost_worker_is_taken_over(
 def test_what_the_dead_held_is_free_at_once(
     experiment: Experiment, context: EvaluationContext
 ) -> None:
-    ask(experiment, context, "v", "u", "s")
+    ask(experiment, context, "v", "u", "s", "v + u")
     claim(experiment, "dead", batch_size=2)
-    claim(experiment, "alive")
+    claim(experiment, "alive", batch_size=1)
     assert claiming.free_claims_of_the_dead("dead", is_timeout=None, detail="") == 2
     assert Evaluation.objects.claimed_by_worker("alive").count() == 1
-    (taken,) = claim(experiment, "other")
-    assert taken.attempts == 2
+    # Before those that nobody has claimed, which are never missing while other runs go on.
+    for _ in range(2):
+        (taken,) = claim(experiment, "other")
+        assert taken.attempts == 2
+        claiming.record({taken.evaluation_id: done(1.0, 2.0, 3.0)}, "other")
+    (fresh,) = claim(experiment, "other")
+    assert fresh.attempts == 1
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from evolution.enums import EvaluationState, ExperimentState, StopReason
-from evolution.models import Evaluation, Experiment, Run, Worker
+from evolution.models import Demand, Evaluation, Experiment, Run, Worker
 from evolution.services import book, claiming, closing, control, work, workers
 from evolution.services.generations import Step, advance
 from evolution.services.judgement import judge
@@ -262,6 +262,57 @@ def test_a_worker_that_is_told_to_end_keeps_what_it_has(
     monkeypatch.setattr(closing, "_memory", None)
     work_until_idle(worker="other")
     assert experiment.runs.get().state == ExperimentState.FINISHED
+
+
+def test_a_run_whose_rule_was_lost_goes_on_beside_another_one(
+    make_experiment: MakeExperiment,
+) -> None:
+    """The other run always has new rules that nobody suspects."""
+    experiment = make_experiment(n_runs=2, n_generations=1000)
+    launch(experiment)
+    claim_all(experiment, "lost")
+    let_leases_end()
+    first, second = experiment.runs.order_by("index")
+    of_first = Demand.objects.filter(run=first).values("evaluation")
+    Evaluation.objects.filter(pk__in=of_first).update(attempts=0)
+    assert Evaluation.objects.filter(attempts=1, demands__run=second).exists()
+    while not first.generations.filter(index__gte=5).exists():
+        work_for_a_moment()
+    assert second.generations.filter(index__gte=1).exists()
+
+
+def test_a_database_that_went_away_is_no_sign_of_bad_rules(
+    make_experiment: MakeExperiment, faulty_task: type[FaultyTask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The slice cannot give back what it held; the next one of the same process does."""
+    has_gone = threading.Event()
+
+    def answer(execute: Callable[..., Any], *arguments: Any) -> Any:
+        if has_gone.is_set():
+            raise OperationalError("the server closed the connection unexpectedly")
+        return execute(*arguments)
+
+    def simulate_trial(*arguments: Any, **options: Any) -> Any:
+        has_gone.set()
+        raise OperationalError("the server closed the connection unexpectedly")
+
+    experiment = make_experiment(n_generations=3)
+    launch(experiment)
+    for _ in range(claiming.MAX_ATTEMPTS + 1):
+        with monkeypatch.context() as patch, connection.execute_wrapper(answer):
+            patch.setattr(faulty_task, "simulate_trial", simulate_trial)
+            with pytest.raises(OperationalError):
+                work_until_idle(worker=uuid.uuid4().hex)
+        has_gone.clear()
+        assert Evaluation.objects.filter(state=EvaluationState.CLAIMED).exists()
+    claiming.give_back_stranded()
+    assert not Evaluation.objects.filter(state=EvaluationState.CLAIMED).exists()
+    assert not Evaluation.objects.filter(attempts__gt=0).exists()
+    faulty_task.n_faults = 0
+    work_until_idle()
+    with_outages = history(experiment)
+    forget_everything()
+    assert with_outages == finished_history(make_experiment, n_generations=3)
 
 
 @pytest.mark.parametrize("jump", [timedelta(hours=1), timedelta(hours=-1)])
