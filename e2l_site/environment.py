@@ -30,7 +30,11 @@ _SQLITE_OPTIONS = {
     ),
 }
 _POSTGRESQL_OPTIONS = {
-    "pool": {"min_size": 1, "max_size": 8, "timeout": 20},
+    # The pool doubles its pauses while the server is away, for five minutes if it may. It gives up
+    # before those do who wait for a connection: when they ask again it begins anew.
+    "pool": {"min_size": 1, "max_size": 8, "timeout": 10, "reconnect_timeout": 8},
+    # A host that is cut off answers nothing; the default is two minutes.
+    "connect_timeout": 5,
     # A page asks the same questions as the last one of its kind: the server plans them once for
     # each connection, not each time, which spares a quarter of its processor time.
     "server_side_binding": True,

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 import subprocess
 import sys
+import threading
+import time
+from contextlib import suppress
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.db import OperationalError
+from django.db.utils import ConnectionHandler
 
 from e2l_site import environment
 from e2l_site.locations import PROJECT_ROOT
@@ -80,6 +87,34 @@ def test_database_url_selects_postgresql_with_a_pool(monkeypatch, tmp_path):
     assert (database["USER"], database["PASSWORD"]) == ("ann", "se/cret")
     assert (database["HOST"], database["PORT"], database["NAME"]) == ("db.example.org", 5433, "e2l")
     assert database["OPTIONS"]["pool"]["max_size"] >= 1
+
+
+def test_a_database_that_is_away_is_looked_for_as_often_after_an_hour_as_after_a_minute(
+    monkeypatch, tmp_path, django_db_blocker
+):
+    """The pool itself doubles its pauses for five minutes."""
+    asked_at = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def refuse():
+            with suppress(OSError):
+                while True:
+                    server.accept()[0].close()
+                    asked_at.append(time.monotonic())
+
+        threading.Thread(target=refuse, daemon=True).start()
+        url = f"postgresql://ann@127.0.0.1:{server.getsockname()[1]}/e2l"
+        monkeypatch.setenv("DATABASE_URL", url)
+        database = environment.read_database(tmp_path / "x", tmp_path / "y")
+        connection = ConnectionHandler({"default": database})["default"]
+        started = time.monotonic()
+        while time.monotonic() - started < 17.0:
+            with django_db_blocker.unblock(), pytest.raises(OperationalError):
+                connection.ensure_connection()
+        connection.close_pool()
+        server.shutdown(socket.SHUT_RDWR)
+    pauses_s = [later - earlier for earlier, later in pairwise([*asked_at, time.monotonic()])]
+    assert max(pauses_s) < 6.0, pauses_s
 
 
 def test_database_url_of_another_kind_is_refused_without_showing_the_password(
