@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import TYPE_CHECKING
 
 from django.contrib.sessions.backends.db import SessionStore as DatabaseSessionStore
 from django.contrib.sessions.models import Session
@@ -10,9 +11,25 @@ from django.utils import timezone
 
 from evolution.prepared import PreparedRecords, text_places
 
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
 
 class SessionStore(DatabaseSessionStore):
     """A session of the database, with which almost every request begins."""
+
+    @classmethod
+    def load_all(cls, keys: Collection[str | None]) -> dict[str | None, SessionStore]:
+        """Return sessions by their keys as they are now, read in one statement.
+
+        Those that there are not, or that have expired, are empty.
+        """
+        living = Session.objects.filter(session_key__in=keys, expire_date__gt=timezone.now())
+        found = dict(living.values_list("session_key", "session_data"))
+        stores = {key: cls(key) for key in keys}
+        for key, store in stores.items():
+            store._session_cache = store.decode(found[key]) if key in found else {}
+        return stores
 
     def _get_session_from_db(self) -> Session | None:
         (place,) = text_places(1)

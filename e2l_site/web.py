@@ -24,6 +24,8 @@ _LAST_WORDS_S = 0.5
 _GRACE_S = 20
 #: Time between two pings of a WebSocket, in s.
 _PING_S = 60.0
+#: Time in which it has to be answered, in s: of a page whose question waits nothing else is read.
+_PONG_S = 60.0
 #: A thread that computes lets the event loop have its turn after so long, in s.
 _SWITCH_S = 0.001
 
@@ -64,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ws_per_message_deflate=False,
         # Pages speak every few seconds; pings are for those that are gone without a word.
         ws_ping_interval=_PING_S,
+        ws_ping_timeout=_PONG_S,
         # The settings configure the log; requests are logged with their ids.
         log_config=None,
         access_log=False,

@@ -114,6 +114,19 @@ def visible_experiments(user: Person) -> ExperimentQuerySet:
     return Experiment.objects.filter(may_read)
 
 
+def may_read(user: Person, experiment: Experiment) -> bool:
+    """Whether somebody may read an experiment: whether it is among those of `visible_experiments`.
+
+    For many people and few experiments, which are loaded once.
+    """
+    return (
+        is_operator(user)
+        or experiment.pk in getattr(user, "shared_experiments", ())
+        or (may_browse(user) and experiment.visibility == Visibility.LABORATORY)
+        or (role_of(user) is not None and experiment.owner_id == user.pk)
+    )
+
+
 def reading_group(user: Person) -> str:
     """Return a key that is the same for people who may read the same experiments.
 

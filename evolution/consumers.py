@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from channels.consumer import get_handler_name
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.db import Error
 
 from evolution import access, hub, selectors
 from evolution.events import probe_group_name
 from evolution.models import Experiment, Probe
 from evolution.services import sharing
+from evolution.together import Together
 from evolution.views.live_parts import known_message, parts_message
 
 if TYPE_CHECKING:
@@ -59,54 +61,88 @@ class Recent(Generic[T]):
     Parameters
     ----------
     read : callable
-        Reads from the database what there is about an experiment, given its id.
+        Reads from the database what there is about an experiment.
     seconds : float
         How long it is good for.
     """
 
-    def __init__(self, read: Callable[[int], T], seconds: float) -> None:
+    def __init__(self, read: Callable[[Experiment], T], seconds: float) -> None:
         self._read = read
         self._seconds = seconds
         self._known: dict[int, tuple[float, T]] = {}
-
-    def find(self, experiment_id: int) -> T | None:
-        """Return what is known and recent, None where there is nothing."""
-        read_at, value = self._known.get(experiment_id, (-math.inf, None))
-        return value if time.monotonic() - read_at < self._seconds else None
+        self._reading: Together[int, T] = Together(self._read_all)
 
     async def get(self, experiment_id: int) -> T:
         """Return what is recent; read it where nothing is."""
-        found = self.find(experiment_id)
-        return await self._read_once(experiment_id) if found is None else found
+        read_at, value = self._known.get(experiment_id, (-math.inf, None))
+        is_recent = time.monotonic() - read_at < self._seconds
+        return value if is_recent else await self.get_anew(experiment_id)
 
     async def get_anew(self, experiment_id: int) -> T:
-        """Return what the database says now."""
-        return await database_sync_to_async(self._note)(experiment_id)
+        """Return what the database says now.
 
-    @database_sync_to_async
-    def _read_once(self, experiment_id: int) -> T:
-        # All reading is done by one thread: who waited for it finds what was read meanwhile.
-        found = self.find(experiment_id)
-        return self._note(experiment_id) if found is None else found
+        Raises
+        ------
+        LookupError
+            If there is no such experiment, or it alone cannot be read.
+        """
+        found = await self._reading.ask(experiment_id)
+        if found is None:
+            raise LookupError(f"Of experiment {experiment_id} there is nothing to be told.")
+        return found
 
-    def _note(self, experiment_id: int) -> T:
+    def _read_all(self, experiment_ids: Sequence[int]) -> dict[int, T]:
         now = time.monotonic()
-        value = self._read(experiment_id)
-        self._known = {
-            pk: known for pk, known in self._known.items() if now - known[0] < self._seconds
-        }
-        self._known[experiment_id] = (now, value)
-        return value
+        found = {}
+        for pk, experiment in Experiment.objects.in_bulk(experiment_ids).items():
+            try:
+                found[pk] = self._read(experiment)
+            except Error:
+                raise
+            except Exception:
+                # The pages of others are none the worse.
+                logger.exception("Experiment %d cannot be read", pk)
+        kept = {pk: known for pk, known in self._known.items() if now - known[0] < self._seconds}
+        self._known = {**kept, **{pk: (now, value) for pk, value in found.items()}}
+        return found
 
 
-def experiment_message(experiment_id: int) -> ExperimentMessage:
-    """Return where an experiment stands now."""
-    return selectors.experiment_message(Experiment.objects.get(pk=experiment_id))
+def experiment_message(experiment: Experiment) -> ExperimentMessage:
+    """Return where an experiment that has just been read stands."""
+    return selectors.experiment_message(experiment, selectors.runs_of(experiment))
 
 
 messages: Recent[ExperimentMessage] = Recent(experiment_message, MESSAGE_S)
 parts: Recent[PartsMessage] = Recent(parts_message, PARTS_S)
 known: Recent[KnownMessage] = Recent(known_message, MESSAGE_S)
+
+
+def _admit(questions: Sequence[tuple[str | None, int]]) -> dict[tuple[str | None, int], bool]:
+    """Say which sessions, by their keys, are of somebody who may read an experiment now."""
+    keys, experiment_ids = (set(item) for item in zip(*questions, strict=True))
+    readers = sharing.readers_of(keys)
+    found = Experiment.objects.only("visibility", "owner_id").in_bulk(experiment_ids)
+    return {
+        (key, pk): pk in found and access.may_read(readers[key], found[pk]) for key, pk in questions
+    }
+
+
+def _missing(
+    questions: Sequence[tuple[int, frozenset[tuple[int, int]]]],
+) -> dict[tuple[int, frozenset[tuple[int, int]]], list[GenerationMessage]]:
+    """Read the generations of experiments that pages with some cursors do not have yet."""
+    return {
+        (pk, cursors): selectors.generation_messages(
+            experiment_id=pk, cursors=dict(cursors), limit=PAGE_SIZE
+        )
+        for pk, cursors in questions
+    }
+
+
+admissions: Together[tuple[str | None, int], bool] = Together(_admit)
+missing: Together[tuple[int, frozenset[tuple[int, int]]], list[GenerationMessage]] = Together(
+    _missing
+)
 
 
 class ExperimentConsumer(AsyncWebsocketConsumer):
@@ -259,7 +295,7 @@ class ExperimentConsumer(AsyncWebsocketConsumer):
         await self.close(code)
 
     async def _send_missing(self) -> None:
-        while rows := await self._read_missing():
+        while rows := await missing.ask((self.experiment_id, frozenset(self.cursors.items()))):
             await self._send_generations(rows)
             if len(rows) < PAGE_SIZE:
                 return
@@ -275,17 +311,11 @@ class ExperimentConsumer(AsyncWebsocketConsumer):
     async def _send_text(self, text: str) -> None:
         await self.base_send({"type": "websocket.send", "text": text})
 
-    @database_sync_to_async
-    def _may_read(self) -> bool:
-        self.allowed_at = time.monotonic()
-        visible = access.visible_experiments(sharing.reader_of(self.scope["session"]))
-        return visible.filter(pk=self.experiment_id).exists()
-
-    @database_sync_to_async
-    def _read_missing(self) -> list[GenerationMessage]:
-        return selectors.generation_messages(
-            experiment_id=self.experiment_id, cursors=self.cursors, limit=PAGE_SIZE
-        )
+    async def _may_read(self) -> bool:
+        asked_at = time.monotonic()
+        may_read = await admissions.ask((self.scope["session"].session_key, self.experiment_id))
+        self.allowed_at = asked_at
+        return bool(may_read)
 
 
 class ProbeConsumer(AsyncWebsocketConsumer):

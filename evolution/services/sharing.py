@@ -18,7 +18,7 @@ from evolution.models import EvaluationContext, Individual, Rule, ShareLink
 from evolution.services import audit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from datetime import timedelta
 
     from django.contrib.sessions.backends.base import SessionBase
@@ -100,7 +100,17 @@ def experiments_of_links(link_ids: Iterable[int]) -> frozenset[int]:
 
 def reader_of(session: SessionBase) -> Person:
     """Return who a session belongs to now, with what its links open; reads the session anew."""
-    fresh = import_module(settings.SESSION_ENGINE).SessionStore(session.session_key)
+    key = session.session_key
+    return readers_of([key])[key]
+
+
+def readers_of(session_keys: Collection[str | None]) -> dict[str | None, Person]:
+    """Return who sessions belong to now by their keys; see :func:`reader_of`."""
+    sessions = import_module(settings.SESSION_ENGINE).SessionStore.load_all(session_keys)
+    return {key: _reader_of(fresh) for key, fresh in sessions.items()}
+
+
+def _reader_of(fresh: SessionBase) -> Person:
     # Django's own check that account and password are still those of the sign-in.
     user = get_user(SimpleNamespace(session=fresh))
     if links := fresh.get(SHARED_LINKS):

@@ -7,20 +7,19 @@ from typing import TYPE_CHECKING
 from django.template.loader import render_to_string
 
 from evolution import selectors, statistics
-from evolution.models import Experiment
 from evolution.views import presentation
 
 if TYPE_CHECKING:
+    from evolution.models import Experiment
     from evolution.serializers import KnownMessage, PartsMessage
 
 
-def parts_message(experiment_id: int) -> PartsMessage:
+def parts_message(experiment: Experiment) -> PartsMessage:
     """Return the figures, which are the same for all readers, and the digest of the records.
 
     What records are shown depends on the reader: a page asks for them itself when the digest is
     another one.
     """
-    experiment = Experiment.objects.get(pk=experiment_id)
     runs, log = selectors.runs_of(experiment), selectors.log_of(experiment)
     context = presentation.figures_part(experiment, runs, log)
     counts = statistics.failure_counts(experiment, runs)
@@ -30,9 +29,8 @@ def parts_message(experiment_id: int) -> PartsMessage:
     }
 
 
-def known_message(experiment_id: int) -> KnownMessage:
+def known_message(experiment: Experiment) -> KnownMessage:
     """Return what the page says of the champion and the rules of the literature."""
-    experiment = Experiment.objects.get(pk=experiment_id)
     champion = selectors.champion(experiment)
     known = presentation.known_rules_of(experiment, champion)
     return {

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable
 
 _HELLO_S = 5.0
+_ANSWER_S = 10.0
 _RECONNECT_S = (0.25, 5.0)
 _HTMX = {"HX-Request": "true"}
 _OVER = frozenset({"finished", "stopped", "failed"})
@@ -195,6 +196,8 @@ class Viewer:
         self.cursors: dict[int, int] = {}
         self.is_live = False
         self._socket: Any = None
+        #: When the first of the questions was asked that wait for an answer.
+        self._asked_at: float | None = None
         self._wants_known = False
         self._asking: set[asyncio.Task[Any]] = set()
 
@@ -238,7 +241,7 @@ class Viewer:
                     open_timeout=30,
                     close_timeout=2,
                 ) as socket:
-                    self._socket = socket
+                    self._socket, self._asked_at = socket, None
                     hellos = asyncio.create_task(self._hello(socket))
                     try:
                         async for text in socket:
@@ -257,11 +260,19 @@ class Viewer:
             await asyncio.sleep(pause_s * self._random.uniform(0.5, 1.0))
 
     async def _hello(self, socket: Any) -> None:
+        """Ask now and then; like a page give up a connection on which no answer comes."""
         while True:
             await self._say_hello(socket)
             await asyncio.sleep(_HELLO_S)
+            while self._asked_at is not None:
+                if time.monotonic() - self._asked_at > _ANSWER_S:
+                    await socket.close()
+                    return
+                await asyncio.sleep(0.5)
 
     async def _say_hello(self, socket: Any) -> None:
+        if self._asked_at is None:
+            self._asked_at = time.monotonic()
         hello = {"type": "hello", "cursors": self.cursors, "known": self._wants_known}
         await socket.send(json.dumps(hello))
 
@@ -294,7 +305,7 @@ class Viewer:
         elif message["type"] == "known":
             self._wants_known = False
         elif message["type"] == "caught-up":
-            self.is_live = True
+            self.is_live, self._asked_at = True, None
             return page.is_over
         return False
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from django.contrib.auth.models import AnonymousUser
 
-from evolution import catalogue
-from evolution.enums import Visibility
+from evolution import access, catalogue
+from evolution.enums import Role, Visibility
 from evolution.models import EvaluationContext, Experiment, Individual, Rule
-from evolution.services import sharing
+from evolution.services import accounts, sharing
+from tests.evolution import histories
 from tests.evolution.conftest import launch, work_until_idle
 
 if TYPE_CHECKING:
@@ -67,3 +69,24 @@ def test_an_experiment_that_is_opened_brings_its_rules_and_trials_along(private)
     assert not EvaluationContext.objects.filter(shared_at__isnull=True).exists()
     sharing.set_visibility(private, Visibility.PRIVATE, by=None)
     assert found_by(private) <= listed()
+
+
+@pytest.mark.parametrize("is_public", [False, True])
+@pytest.mark.parametrize("visibility", list(Visibility))
+def test_who_may_read_an_experiment_finds_it_among_the_visible_ones(
+    settings, visibility, is_public
+):
+    settings.E2L_PUBLIC = is_public
+    owner = accounts.create_account("owner", Role.MEMBER, by=None)
+    experiment = histories.make_experiment(visibility=visibility)
+    experiment.owner = owner
+    experiment.save()
+    former = accounts.create_account("former", Role.MEMBER, by=None)
+    former.is_active = False
+    guest, people = AnonymousUser(), [owner, former, AnonymousUser()]
+    guest.shared_experiments = frozenset([experiment.pk])
+    people += [guest, *(accounts.create_account(role, role, by=None) for role in Role)]
+    answers = [access.may_read(person, experiment) for person in people]
+    found = [access.visible_experiments(p).filter(pk=experiment.pk).exists() for p in people]
+    assert answers == found
+    assert (answers[0], answers[3]) == (True, True)
