@@ -8,14 +8,13 @@ that wait are answered with the same few statements, and who has gone meanwhile 
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
-from django.db import close_old_connections
+from django.db import Error, close_old_connections
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -25,10 +24,15 @@ Q = TypeVar("Q", bound="Hashable")
 A = TypeVar("A")
 
 if TYPE_CHECKING:
-    Waiting: TypeAlias = deque[tuple[Q, asyncio.Future[A | None]]]
+    Outcome: TypeAlias = tuple[A | None, Exception | None]
+    Waiting: TypeAlias = deque[tuple[Q, asyncio.Future[Outcome[A]]]]
 
 #: One for all, with one connection to the database.
 _thread = ThreadPoolExecutor(1, thread_name_prefix="live-pages")
+
+
+class Unanswered(RuntimeError):
+    """What was asked could not be looked for; the cause is that of all who asked at the time."""
 
 
 class Together(Generic[Q, A]):
@@ -52,17 +56,20 @@ class Together(Generic[Q, A]):
 
         Raises
         ------
-        Exception
-            What the looking for it and others has raised.
+        Unanswered
+            If the looking for it and others has failed.
         """
         loop = asyncio.get_running_loop()
         waiting = self._waiting.setdefault(loop, deque())
-        answer: asyncio.Future[A | None] = loop.create_future()
+        answer: asyncio.Future[Outcome[A]] = loop.create_future()
         waiting.append((question, answer))
         # Who comes while others wait already is answered with them.
         if len(waiting) == 1:
             _thread.submit(self._answer_all, loop, waiting)
-        return await answer
+        found, failure = await answer
+        if failure is not None:
+            raise Unanswered(str(failure)) from failure
+        return found
 
     def _answer_all(self, loop: asyncio.AbstractEventLoop, waiting: Waiting[Q, A]) -> None:
         asked = [waiting.popleft() for _ in range(len(waiting))]
@@ -75,18 +82,13 @@ class Together(Generic[Q, A]):
                 answers = self._answer(list(dict.fromkeys(question for question, _ in asked)))
         except Exception as error:
             failure = error
-        finally:
+        with suppress(Error):
             close_old_connections()
 
         def hand_over() -> None:
             for question, answer in asked:
-                if answer.done():
-                    continue
-                if failure is None:
-                    answer.set_result(answers.get(question))
-                else:
-                    # Whoever raises an exception adds to its traceback.
-                    answer.set_exception(copy.copy(failure).with_traceback(failure.__traceback__))
+                if not answer.done():
+                    answer.set_result((answers.get(question), failure))
 
         with suppress(RuntimeError):  # the loop has been closed meanwhile
             loop.call_soon_threadsafe(hand_over)

@@ -11,13 +11,13 @@ from django.db.models import F, Q
 from evolution.enums import ContextPurpose, EvaluationState, ValidationKind, ValidationState
 from evolution.estimates import Difference, Estimate, difference, estimate, generalisation_gap
 from evolution.fronts import front_rules
-from evolution.models import Evaluation, Individual, Run, Validation
+from evolution.models import Evaluation, Individual, Rule, Run, Validation
 from evolution.models.rule import signature_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from evolution.models import EvaluationContext, Experiment, Rule
+    from evolution.models import EvaluationContext, Experiment
     from evolution.models.experiment import ExperimentQuerySet
     from evolution.models.validation import ValidationQuerySet
     from simulations.learning_tasks import LearningTask
@@ -273,28 +273,26 @@ class ChampionRow:
 def champion_rows(experiment: Experiment, visible: ExperimentQuerySet) -> list[ChampionRow]:
     """Return the champions of an experiment with their validations, the fittest first.
 
-    Two statements.
+    Three statements.
     """
     champions = (
         Individual.objects.filter(
-            pk__in=Run.objects.filter(experiment=experiment).values("champion")
+            pk__in=Run.objects.filter(experiment=experiment).values("champion"),
+            rule__isnull=False,
         )
-        .select_related("rule", "evaluation", "run")
-        .only("fitness", "rule", "evaluation__trials", "run__index")
         .order_by(F("fitness").desc(nulls_last=True), "run__index")
+        .values_list("rule", "fitness", "run__index", "evaluation__trials")
     )
+    rules = Rule.objects.in_bulk({rule_id for rule_id, *_ in champions})
     rows: dict[str, ChampionRow] = {}
     trials: dict[str, Sequence[float]] = {}
     n_trials = experiment.task_parameters["n_trials"]
-    for champion in champions:
-        rule = champion.rule
-        if rule is None:
-            continue
+    for rule_id, fitness, run_index, known in champions:
+        rule = rules[rule_id]
         if rule.fingerprint not in rows:
-            rows[rule.fingerprint] = ChampionRow(rule, champion.fitness, [])
-            known = champion.evaluation.trials if champion.evaluation else ()
-            trials[rule.fingerprint] = known[:n_trials]
-        rows[rule.fingerprint].runs.append(champion.run.number)
+            rows[rule.fingerprint] = ChampionRow(rule, fitness, [])
+            trials[rule.fingerprint] = (known or ())[:n_trials]
+        rows[rule.fingerprint].runs.append(run_index + 1)
     found = ValidatedRules([row.rule for row in rows.values()], experiment.learning_task, visible)
     for fingerprint, row in rows.items():
         row.validated = found.of(

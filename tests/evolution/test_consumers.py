@@ -416,7 +416,7 @@ async def test_only_readers_of_an_experiment_get_in(private, settings, visibilit
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("reason", ["hidden", "revoked", "signed out", "deactivated"])
+@pytest.mark.parametrize("reason", ["hidden", "revoked", "signed out", "expired", "deactivated"])
 async def test_an_open_connection_ends_when_its_reader_may_not_read_any_more(
     private, monkeypatch, reason
 ):
@@ -433,6 +433,8 @@ async def test_an_open_connection_ends_when_its_reader_may_not_read_any_more(
         await private.share_links.aupdate(revoked_at=private.created_at)
     elif reason == "signed out":
         await Session.objects.all().adelete()
+    elif reason == "expired":
+        await Session.objects.aupdate(expire_date=private.created_at)
     else:
         await get_user_model().objects.filter(username="owner").aupdate(is_active=False)
     run = await private.runs.afirst()
