@@ -9,7 +9,7 @@ from channels.routing import URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator, WebsocketDenier
 from channels.sessions import SessionMiddlewareStack
 from django.conf import settings
-from django.urls import path
+from django.urls import path, re_path
 
 from evolution.consumers import ExperimentConsumer, ProbeConsumer
 
@@ -44,8 +44,10 @@ websocket_application = AllowedHostsOriginValidator(
         SessionMiddlewareStack(
             URLRouter(
                 [
-                    path("ws/experiments/<int:pk>/", ExperimentConsumer.as_asgi()),
-                    path("ws/simulations/<int:pk>/", ProbeConsumer.as_asgi()),
+                    path("ws/experiments/<id:pk>/", ExperimentConsumer.as_asgi()),
+                    path("ws/simulations/<id:pk>/", ProbeConsumer.as_asgi()),
+                    # Without a last route Channels raises an exception for other addresses.
+                    re_path("", WebsocketDenier.as_asgi()),
                 ]
             )
         )

@@ -32,6 +32,7 @@ from e2l_site.environment import (
     read_token,
 )
 from e2l_site.locations import PROJECT_ROOT, data_directory
+from evolution.converters import CONVERTERS
 
 DATA_DIR = data_directory()
 DATA_DIR.mkdir(parents=True, exist_ok=True)
@@ -285,6 +286,10 @@ SPECTACULAR_SETTINGS = {
             "Action", "ExperimentState", "StopReason", "Visibility", "Origin", "Outcome", "Role",
             "Scope", "ProbeKind", "ProbeState", "ValidationKind", "ValidationState",
         )
+    },
+    "PATH_CONVERTER_OVERRIDES": {
+        name: {"type": "integer", "minimum": 0, "maximum": converter.largest}
+        for name, converter in CONVERTERS.items()
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",

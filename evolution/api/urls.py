@@ -22,9 +22,9 @@ from evolution.api import (
 
 app_name = "api"
 
-_experiment = "experiments/<int:pk>/"
-_run = f"{_experiment}runs/<int:number>/"
-_rule = "rules/<int:pk>/"
+_experiment = "experiments/<id:pk>/"
+_run = f"{_experiment}runs/<count:number>/"
+_rule = "rules/<id:pk>/"
 
 urlpatterns = [
     path("", overview.Root.as_view(), name="root"),
@@ -59,7 +59,7 @@ urlpatterns = [
     path(f"{_experiment}reproduce/", exchange.ExperimentReproduce.as_view(), name="reproduce"),
     path(f"{_experiment}difference/", exchange.ExperimentDifference.as_view(), name="difference"),
     path(f"{_experiment}links/", sharing.LinkList.as_view(), name="links"),
-    path(f"{_experiment}links/<int:link>/", sharing.LinkDetail.as_view(), name="link"),
+    path(f"{_experiment}links/<id:link>/", sharing.LinkDetail.as_view(), name="link"),
     path(f"{_experiment}figures/", experiments.ExperimentFigures.as_view(), name="figures-of"),
     path(
         f"{_experiment}validations/",
@@ -73,9 +73,9 @@ urlpatterns = [
     path(f"{_experiment}runs/", runs.RunList.as_view(), name="runs"),
     path(_run, runs.RunDetail.as_view(), name="run"),
     path(f"{_run}generations/", runs.GenerationList.as_view(), name="generations"),
-    path(f"{_run}generations/<int:index>/", runs.Population.as_view(), name="population"),
+    path(f"{_run}generations/<count:index>/", runs.Population.as_view(), name="population"),
     path(f"{_run}individuals/", runs.IndividualList.as_view(), name="individuals"),
-    path(f"{_run}individuals/<int:index>/", runs.IndividualDetail.as_view(), name="individual"),
+    path(f"{_run}individuals/<count:index>/", runs.IndividualDetail.as_view(), name="individual"),
     path(f"{_run}lineage/", runs.Lineage.as_view(), name="lineage"),
     path("contexts/", rules.ContextList.as_view(), name="contexts"),
     path("rules/", rules.RuleList.as_view(), name="rules"),
@@ -99,17 +99,17 @@ urlpatterns = [
     path(f"{_rule}simulations/", simulations.RuleSimulations.as_view(), name="simulations-of"),
     path(f"{_rule}shape/", rules.RuleShape.as_view(), name="shape"),
     path("validations/", validations.ValidationList.as_view(), name="all-validations"),
-    path("validations/<int:pk>/", validations.ValidationDetail.as_view(), name="validation"),
-    path("validations/<int:pk>/cancel/", validations.ValidationCancel.as_view(), name="cancel"),
+    path("validations/<id:pk>/", validations.ValidationDetail.as_view(), name="validation"),
+    path("validations/<id:pk>/cancel/", validations.ValidationCancel.as_view(), name="cancel"),
     path("simulations/", simulations.SimulationList.as_view(), name="simulations"),
-    path("simulations/<int:pk>/", simulations.SimulationDetail.as_view(), name="simulation"),
+    path("simulations/<id:pk>/", simulations.SimulationDetail.as_view(), name="simulation"),
     path(
-        "simulations/<int:pk>/panels/<int:index>/",
+        "simulations/<id:pk>/panels/<count:index>/",
         simulations.SimulationPanel.as_view(),
         name="panel",
     ),
     path(
-        "simulations/<int:pk>/recording.<str:kind>",
+        "simulations/<id:pk>/recording.<str:kind>",
         simulations.SimulationRecording.as_view(),
         name="recording",
     ),
@@ -126,7 +126,7 @@ urlpatterns = [
         name="figure-panel",
     ),
     path("people/", people.PersonList.as_view(), name="people"),
-    path("people/<int:pk>/", people.PersonDetail.as_view(), name="person"),
+    path("people/<id:pk>/", people.PersonDetail.as_view(), name="person"),
     path("activity/", people.ActivityList.as_view(), name="activity"),
     path("operation/", operation.Operation.as_view(), name="operation"),
     *(
@@ -134,5 +134,5 @@ urlpatterns = [
         for name, view in operation.ORDERS.items()
     ),
     path("tokens/", tokens.TokenList.as_view(), name="tokens"),
-    path("tokens/<int:pk>/", tokens.TokenDetail.as_view(), name="token"),
+    path("tokens/<id:pk>/", tokens.TokenDetail.as_view(), name="token"),
 ]

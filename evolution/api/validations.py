@@ -296,7 +296,7 @@ def _visible(user: Person) -> ValidationQuerySet:
 def _described(pk: int, user: Person) -> dict[str, Any]:
     try:
         validation = _with_progress(_visible(user).get(pk=pk), user)
-    except (Validation.DoesNotExist, OverflowError):
+    except Validation.DoesNotExist:
         raise Http404(f"There is no validation {pk}.") from None
     validation.held_out = None
     if validation.kind == ValidationKind.VALIDATION and validation.rule is not None:

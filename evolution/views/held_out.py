@@ -317,7 +317,7 @@ def validation_to_cancel(pk: int, user: Person) -> Validation:
     """Return a validation that somebody may cancel; answer 404 or 403 otherwise."""
     try:
         validation = access.visible_validations(user).get(pk=pk)
-    except (Validation.DoesNotExist, OverflowError):
+    except Validation.DoesNotExist:
         raise Http404(f"There is no validation {pk}.") from None
     if not access.may_cancel(user, validation):
         raise PermissionDenied(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -138,8 +139,8 @@ def _chosen(request: HttpRequest) -> dict[str, Any]:
 
 def _chosen_original(text: str, user: Person) -> dict[str, Any]:
     """Return an experiment to copy, with its learning task and preset."""
-    if not text.isascii() or not text.isdecimal():
-        raise Http404(f"There is no experiment {text}.")
+    if not re.fullmatch("[0-9]{1,18}", text):
+        raise Http404(f"There is no experiment {text[:40]}.")
     original = experiment_or_404(int(text), user)
     learning_task = _learning_task(original.learning_task_name)
     # Its preset may have gone, or it was made without one.

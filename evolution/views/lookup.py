@@ -28,7 +28,7 @@ def experiment_or_404(pk: int, user: Person) -> Experiment:
     try:
         visible = access.visible_experiments(user)
         return visible.select_related("owner", "original", "context").get(pk=pk)
-    except (Experiment.DoesNotExist, OverflowError):
+    except Experiment.DoesNotExist:
         raise Http404(f"There is no experiment {pk}.") from None
 
 
@@ -49,7 +49,7 @@ def rule_or_404(pk: int, user: Person) -> Rule:
     """Return a rule, or end the request with a page that says what is not."""
     try:
         return access.visible_rule(user, pk)
-    except (Rule.DoesNotExist, OverflowError):
+    except Rule.DoesNotExist:
         raise Http404(f"There is no rule {pk}.") from None
 
 
@@ -58,7 +58,7 @@ def account_or_404(pk: int) -> User:
     users = get_user_model()
     try:
         return access.with_role(users.objects).get(pk=pk)
-    except (users.DoesNotExist, OverflowError):
+    except users.DoesNotExist:
         raise Http404(f"There is no account {pk}.") from None
 
 

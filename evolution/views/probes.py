@@ -102,7 +102,7 @@ def probe_or_404(pk: int, user: Person) -> Probe:
     """Return a simulation with its rule, or answer that there is none that may be seen."""
     try:
         return visible_probes(user).select_related("rule").defer("panels").get(pk=pk)
-    except (Probe.DoesNotExist, OverflowError):
+    except Probe.DoesNotExist:
         raise Http404(f"There is no simulation {pk}.") from None
 
 

@@ -1,8 +1,4 @@
-"""Every route, asked by everybody: a route without a row in the table below fails.
-
-The owner, a member, has a private experiment and one that the laboratory may read. The stranger
-is another member; the guest has no account but a link to the private experiment.
-"""
+"""Every route, asked by everybody: a route without a row in the table below fails."""
 
 from __future__ import annotations
 
@@ -11,49 +7,32 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 from django.test import Client
-from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.urls import reverse
 from django.utils import timezone
 
 from evolution import access
 from evolution.enums import (
     Action,
-    ContextPurpose,
-    EvaluationState,
-    ProbeKind,
-    ProbeState,
     Role,
-    ValidationKind,
-    ValidationState,
     Visibility,
 )
 from evolution.models import (
-    Evaluation,
     EvaluationContext,
     Experiment,
     LogEntry,
-    Probe,
-    Recording,
     Rule,
     Validation,
 )
 from evolution.services import accounts, sharing
-from simulations.learning_tasks import get_learning_task
-from simulations.recordings import pack
-from tests.evolution.histories import add_generations, finish, make_experiment, make_rule
+from tests.e2l_site.laboratory import PEOPLE, ROUTES, SHARED_RULE, query
+from tests.evolution.histories import add_generations, make_experiment, make_rule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from django.contrib.auth.models import User
+    pass
 
 pytestmark = pytest.mark.django_db
-
-IN_MEMORY = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
-PRIVATE_RULE, SHARED_RULE = "(v - u)*s**3", "(v - u)*s"
-PEOPLE = ("nobody", "guest", "viewer", "stranger", "owner", "operator")
 
 # Answers in the order of PEOPLE. 302 is the sign-in page where it is the answer to visitors.
 SIGN_IN = 302
@@ -269,194 +248,20 @@ TABLE: dict[str, tuple[tuple, tuple]] = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def _no_broker(settings: Any) -> None:
-    settings.CHANNEL_LAYERS = IN_MEMORY
-
-
-class World:
-    """People, experiments and rules."""
-
-    def __init__(self) -> None:
-        self.users = {
-            name: accounts.create_account(name, role, by=None)
-            for name, role in (
-                ("viewer", Role.VIEWER),
-                ("stranger", Role.MEMBER),
-                ("owner", Role.MEMBER),
-                ("operator", Role.OPERATOR),
-            )
-        }
-        owner = self.users["owner"]
-        self.shared = self._experiment("For all", owner, SHARED_RULE)
-        self.private = self._experiment("Hidden", owner, PRIVATE_RULE)
-        sharing.set_visibility(self.private, Visibility.PRIVATE, by=owner)
-        self.rule = make_rule(PRIVATE_RULE)
-        Rule.objects.filter(pk=self.rule.pk).update(shared_at=None)
-        self.probe = Probe.objects.create(
-            digest="d", kind=ProbeKind.BEHAVIOUR, rule=self.rule, learning_task_name="error-driven",
-            preset="demo", task_parameters={}, seed=1, n_steps=1, estimated_s=1.0,
-            state=ProbeState.FINISHED, panels=[_PANEL], result={"value": -1.0, "panels": []},
-            finished_at=timezone.now(),
-        )  # fmt: skip
-        recorded = pack({"output_spike_times_ms": np.array([1.0])})
-        Recording.objects.create(probe=self.probe, content=recorded)
-        self.validation = self._validation(self.rule, self.private)
-        self.link, self.secret = sharing.create_link(self.private, by=owner)
-        self.spare_link, _ = sharing.create_link(self.private, by=owner)
-        self.clients = {name: Client() for name in PEOPLE}
-        for name, user in self.users.items():
-            self.clients[name].force_login(user)
-        opened = self.clients["guest"].get(reverse("evolution:shared", args=[self.secret]))
-        assert opened.status_code == 302
-
-    def _experiment(self, name: str, owner: User, text: str) -> Experiment:
-        experiment = make_experiment(name=name, n_runs=1, n_generations=1)
-        experiment.owner = owner
-        experiment.context = EvaluationContext.objects.create(
-            digest=name, learning_task_name="error-driven", task_parameters={}, seed=1,
-            engine_version="", shared_at=None if name == "Hidden" else experiment.created_at,
-        )  # fmt: skip
-        experiment.save()
-        add_generations(experiment.runs.get(), [(text, -20.0), (None, -20.0)])
-        finish(experiment, "finished")
-        return Experiment.objects.get(pk=experiment.pk)
-
-    def _validation(self, rule: Rule, experiment: Experiment | None) -> Validation:
-        """Return an open validation by the owner, whose values the laboratory does not know."""
-        preset = get_learning_task("error-driven").presets["demo"]
-        name = f"held out {rule.pk}"
-        context = EvaluationContext.objects.create(
-            digest=name, learning_task_name="error-driven", seed=preset.validation_seed,
-            task_parameters=preset.task_parameters.to_mapping(), engine_version="",
-            purpose=ContextPurpose.VALIDATION, shared_at=None,
-        )  # fmt: skip
-        Evaluation.objects.create(
-            context=context, rule=rule, trials=[-1.25, -1.75], n_trials_done=2, worst=-1.75,
-            score=-1.5, complexity=rule.complexity, state=EvaluationState.DONE,
-        )  # fmt: skip
-        common = {
-            "rule": rule, "context": context, "n_trials": 2, "owner": self.users["owner"],
-            "experiment": experiment, "estimated_s": 1.0,
-        }  # fmt: skip
-        Validation.objects.create(
-            digest=f"robust {name}", kind=ValidationKind.ROBUSTNESS, subject="Secret rule",
-            state=ValidationState.FINISHED, **common,
-        )  # fmt: skip
-        return Validation.objects.create(
-            digest=name, kind=ValidationKind.VALIDATION, subject="Secret rule", **common
-        )
-
-    def arguments(self, route: str, names: tuple[str, ...]) -> dict[str, Any]:
-        """Return the arguments of a route, about what is private where there is a choice."""
-        pk = self.private.pk
-        if route in {
-            "evolution:rule",
-            "evolution:rule-shape",
-            "evolution:export-rule",
-            "evolution:simulate-rule",
-            "evolution:rule-note",
-            "evolution:validate-rule",
-            "evolution:rule-validation",
-            "evolution:rule-validating",
-            "evolution:held-out-trials",
-            "evolution:rule-robustness",
-            *(f"api:{name}" for name in _OF_RULES),
-        }:
-            pk = self.rule.pk
-        elif route in {
-            "evolution:probe",
-            "evolution:probe-panel",
-            "api:simulation",
-            "api:panel",
-            "api:recording",
-        }:
-            pk = self.probe.pk
-        elif route in {"evolution:cancel-validation", "api:validation", "api:cancel"}:
-            pk = self.validation.pk
-        elif route in {
-            "evolution:account-role",
-            "evolution:account-active",
-            "evolution:password-link",
-            "api:person",
-        }:
-            pk = self.users["stranger"].pk
-        known = {
-            "pk": pk, "number": 1, "index": 0, "link": self.spare_link.pk, "name": "fitness",
-            "context_id": self.validation.context_id,
-            "secret": "no-such-secret", "token": "no-such-token", "uidb64": "MQ",
-        }  # fmt: skip
-        if route in {"evolution:probe-recording", "api:recording"}:
-            known |= {"pk": self.probe.pk, "kind": "zip"}
-        if route.startswith(("evolution:figure", "api:figure")):
-            known |= {"name": "fig5", "key": "5E"}
-        elif route == "evolution:export-rule":
-            known |= {"name": "latex"}
-        return {name: known[name] for name in names}
-
-
-_OF_RULES = (
-    "rule", "forms", "family", "occurrences", "evaluations", "exports", "note", "held-out",
-    "validations", "robustness", "simulations-of", "shape",
-)  # fmt: skip
-_PANEL = {
-    "kind": "lines", "title": "t", "summary": "s", "x_label": "x", "y_label": "y",
-    "series": [{"name": "a", "x": [0.0, 1.0], "y": [0.0, 1.0]}],
-}  # fmt: skip
-
-
-@pytest.fixture
-def world(db: None) -> World:
-    return World()
-
-
-def query(route: str, world: World) -> str:
-    """Return the query of addresses that name an experiment there: the private one."""
-    pk, context = world.private.pk, world.private.context_id
-    return {
-        "evolution:compare": f"?experiment={pk}",
-        "evolution:compare-figure": f"?experiment={pk}",
-        "evolution:rules-front": f"?task=error-driven&context={context}",
-        "api:comparison": f"?experiment={pk}",
-        "api:rules": "?task=error-driven",
-        "api:contexts": "?task=error-driven",
-        "api:front": f"?task=error-driven&context={context}",
-        "evolution:new-experiment": f"?from={pk}",
-        "evolution:estimate": f"?from={pk}",
-    }.get(route, "")
-
-
-def routes() -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield the name of every route and the names of its arguments."""
-
-    def walk(resolver: URLResolver, namespace: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-        for pattern in resolver.url_patterns:
-            if isinstance(pattern, URLResolver):
-                inner = f"{namespace}{pattern.namespace}:" if pattern.namespace else namespace
-                yield from walk(pattern, inner)
-            else:
-                assert isinstance(pattern, URLPattern)
-                assert pattern.name, f"The route {pattern.pattern} has no name."
-                yield f"{namespace}{pattern.name}", tuple(pattern.pattern.converters)
-
-    return walk(get_resolver(), "")
-
-
-ROUTES = dict(routes())
-
-
 def test_every_route_has_a_row_and_every_row_a_route():
     assert set(ROUTES) == set(TABLE)
 
 
 @pytest.mark.parametrize("route", sorted(TABLE))
-def test_everybody_gets_the_answer_of_the_table(world, route, courier_to_nowhere):
-    path = reverse(route, kwargs=world.arguments(route, ROUTES[route])) + query(route, world)
+def test_everybody_gets_the_answer_of_the_table(laboratory, route, courier_to_nowhere):
+    path = reverse(route, kwargs=laboratory.arguments(route, ROUTES[route])) + query(
+        route, laboratory
+    )
     for method, answers in zip(("get", "post"), TABLE[route], strict=True):
         found = []
         for person, expected in zip(PEOPLE, answers, strict=True):
             form = {"content_type": "application/json"} if route.startswith("api:") else {}
-            response = getattr(world.clients[person], method)(
+            response = getattr(laboratory.clients[person], method)(
                 path, **form if method == "post" else {}
             )
             found.append(_answer(response, expected))
@@ -477,16 +282,8 @@ def _answer(response: Any, expected: object) -> object:
     return response.status_code
 
 
-@pytest.fixture
-def courier_to_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    from evolution.services import control
-    from evolution.services.couriers import SilentCourier
-
-    monkeypatch.setattr(control, "CeleryCourier", SilentCourier)
-
-
-def test_who_may_do_what_with_what_is_shared(world):
-    experiment = world.shared
+def test_who_may_do_what_with_what_is_shared(laboratory):
+    experiment = laboratory.shared
     path = experiment.get_absolute_url()
     stop = reverse("evolution:archive-experiment", args=[experiment.pk])
     for person, may_read, answer in (
@@ -495,7 +292,7 @@ def test_who_may_do_what_with_what_is_shared(world):
         ("viewer", True, 403),
         ("stranger", True, 403),
     ):
-        client = world.clients[person]
+        client = laboratory.clients[person]
         seen = client.get(path)
         assert (seen.status_code == 200) is may_read, person
         if may_read:
@@ -507,25 +304,25 @@ def test_who_may_do_what_with_what_is_shared(world):
             assert seen.status_code == 404
         response = client.post(stop)
         assert response.status_code == answer, person
-    refused = world.clients["stranger"].post(stop).content.decode()
+    refused = laboratory.clients["stranger"].post(stop).content.decode()
     assert "belongs to owner: only its owner and operators may" in refused
     assert not Experiment.objects.archived().exists()
-    assert "Archive</button>" in world.clients["owner"].get(path).content.decode()
-    assert world.clients["owner"].post(stop).status_code == 302
+    assert "Archive</button>" in laboratory.clients["owner"].get(path).content.decode()
+    assert laboratory.clients["owner"].post(stop).status_code == 302
     assert Experiment.objects.archived().get() == experiment
 
 
-def test_several_at_once_are_changed_by_nobody_who_may_not_change_all_of_them(world):
+def test_several_at_once_are_changed_by_nobody_who_may_not_change_all_of_them(laboratory):
     own = make_experiment(name="Own", running=False)
-    Experiment.objects.filter(pk=own.pk).update(owner=world.users["stranger"])
+    Experiment.objects.filter(pk=own.pk).update(owner=laboratory.users["stranger"])
     address = reverse("evolution:bulk")
-    data = {"action": "archive", "experiment": [own.pk, world.shared.pk]}
-    assert world.clients["stranger"].post(address, data).status_code == 403
-    assert world.clients["viewer"].post(address, data).status_code == 403
+    data = {"action": "archive", "experiment": [own.pk, laboratory.shared.pk]}
+    assert laboratory.clients["stranger"].post(address, data).status_code == 403
+    assert laboratory.clients["viewer"].post(address, data).status_code == 403
     assert not Experiment.objects.archived().exists()
     # What somebody cannot see is not there for him.
-    data = {"action": "archive", "experiment": [own.pk, world.private.pk]}
-    assert world.clients["stranger"].post(address, data).status_code == 302
+    data = {"action": "archive", "experiment": [own.pk, laboratory.private.pk]}
+    assert laboratory.clients["stranger"].post(address, data).status_code == 302
     assert Experiment.objects.archived().get() == own
 
 
@@ -536,49 +333,49 @@ PAGES_OF_MANY = (
 )  # fmt: skip
 
 
-def test_nothing_private_leaks_into_pages_of_many(world):
+def test_nothing_private_leaks_into_pages_of_many(laboratory):
     traces = (
         "Hidden",
-        f'href="{world.private.get_absolute_url()}"',
-        f'href="{world.rule.get_absolute_url()}"',
+        f'href="{laboratory.private.get_absolute_url()}"',
+        f'href="{laboratory.rule.get_absolute_url()}"',
     )
     for person in ("viewer", "stranger"):
-        client = world.clients[person]
+        client = laboratory.clients[person]
         for path in PAGES_OF_MANY:
             if person == "viewer" and path.startswith("/lab"):
                 continue
             html = client.get(path).content.decode()
             assert [trace for trace in traces if trace in html] == [], (person, path)
     # The test could fail: the owner's pages do show it.
-    assert "Hidden" in world.clients["owner"].get("/").content.decode()
+    assert "Hidden" in laboratory.clients["owner"].get("/").content.decode()
 
 
-def test_a_shared_rule_tells_nothing_of_private_experiments(world):
+def test_a_shared_rule_tells_nothing_of_private_experiments(laboratory):
     """The private experiment has found the shared rule as well, and a relative of it."""
-    run = world.private.runs.get()
+    run = laboratory.private.runs.get()
     add_generations(run, [(SHARED_RULE, -11.0), ("2*(v - u)*s", -10.0)])
     relative = make_rule("2*(v - u)*s")
     Rule.objects.filter(pk=relative.pk).update(shared_at=None)
     path = make_rule(SHARED_RULE).get_absolute_url()
     for person, n_experiments in (("stranger", 1), ("viewer", 1), ("owner", 2), ("operator", 2)):
-        html = world.clients[person].get(path).content.decode()
+        html = laboratory.clients[person].get(path).content.decode()
         assert f"<dt>Experiments</dt><dd>{n_experiments}</dd>" in html, person
         assert ("Hidden" in html) is (n_experiments == 2), person
         assert f'href="{relative.get_absolute_url()}"' not in html
 
 
-def test_what_private_experiments_validate_stays_private_until_they_are_opened(world):
+def test_what_private_experiments_validate_stays_private_until_they_are_opened(laboratory):
     """The private experiment has validated a rule that the laboratory knows."""
-    run = world.private.runs.get()
+    run = laboratory.private.runs.get()
     add_generations(run, [(SHARED_RULE, -1.0)])
     rule = make_rule(SHARED_RULE)
-    validation = world._validation(rule, world.private)
+    validation = laboratory.add_validation(rule, laboratory.private)
     trials = reverse("evolution:held-out-trials", args=[rule.pk, validation.context_id])
     pages = (rule.get_absolute_url(), reverse("evolution:rule-validating", args=[rule.pk]))
-    lists = ("/rules/?task=error-driven&context=", f"/compare/?run={world.shared.pk}-1")
+    lists = ("/rules/?task=error-driven&context=", f"/compare/?run={laboratory.shared.pk}-1")
 
     def seen(person: str) -> list[bool]:
-        client = world.clients[person]
+        client = laboratory.clients[person]
         page, progress = (client.get(path).content.decode() for path in pages)
         marks = ["−1.5" in client.get(path).content.decode() for path in lists]
         figure = client.get(trials).status_code == 200
@@ -586,32 +383,32 @@ def test_what_private_experiments_validate_stays_private_until_they_are_opened(w
 
     assert seen("stranger") == seen("viewer") == [False] * 5
     assert seen("owner") == seen("operator") == [True] * 5
-    sharing.set_visibility(world.private, Visibility.LABORATORY, by=world.users["owner"])
+    sharing.set_visibility(laboratory.private, Visibility.LABORATORY, by=laboratory.users["owner"])
     assert seen("stranger") == seen("viewer") == [True] * 5
 
 
-def test_values_of_a_private_form_are_not_shown_for_its_class(world):
+def test_values_of_a_private_form_are_not_shown_for_its_class(laboratory):
     rule, hidden = make_rule(SHARED_RULE), make_rule("s*v - s*u")
     assert hidden.fingerprint == rule.fingerprint
     Rule.objects.filter(pk=hidden.pk).update(shared_at=None)
-    validation = world._validation(hidden, None)
+    validation = laboratory.add_validation(hidden, None)
     EvaluationContext.objects.filter(pk=validation.context_id).update(shared_at=timezone.now())
     address = rule.get_absolute_url()
-    assert "−1.5" not in world.clients["stranger"].get(address).content.decode()
+    assert "−1.5" not in laboratory.clients["stranger"].get(address).content.decode()
     Rule.objects.filter(pk=hidden.pk).update(shared_at=timezone.now())
-    assert "−1.5" in world.clients["stranger"].get(address).content.decode()
+    assert "−1.5" in laboratory.clients["stranger"].get(address).content.decode()
 
 
 def test_a_validation_is_asked_for_by_members_and_cancelled_by_who_has_asked(
-    world, courier_to_nowhere
+    laboratory, courier_to_nowhere
 ):
     rule = make_rule(SHARED_RULE)
     page = rule.get_absolute_url()
     data = {"in": "error-driven/demo", "kind": "validation", "trials": "2"}
     ask = reverse("evolution:validate-rule", args=[rule.pk])
-    assert world.clients["viewer"].post(ask, data).status_code == 403
-    assert world.clients["stranger"].post(ask, data).status_code == 302
-    validation = Validation.objects.get(owner=world.users["stranger"])
+    assert laboratory.clients["viewer"].post(ask, data).status_code == 403
+    assert laboratory.clients["stranger"].post(ask, data).status_code == 302
+    validation = Validation.objects.get(owner=laboratory.users["stranger"])
     entry = LogEntry.objects.filter(action=Action.SIMULATED).latest("pk")
     assert (entry.who, entry.subject) == ("stranger", f"rule {rule.pk}")
     assert entry.detail.startswith("validation of ")
@@ -623,7 +420,7 @@ def test_a_validation_is_asked_for_by_members_and_cancelled_by_who_has_asked(
         ("operator", True, True),
         ("stranger", True, True),
     ):
-        client = world.clients[person]
+        client = laboratory.clients[person]
         assert ("Test the robustness" in client.get(page).content.decode()) is may_ask, person
         part = client.get(progress).content.decode()
         assert "waiting for a worker" in part
@@ -631,85 +428,89 @@ def test_a_validation_is_asked_for_by_members_and_cancelled_by_who_has_asked(
         if not may_cancel:
             assert client.post(cancel).status_code == 403, person
     assert Validation.objects.open().contains(validation)
-    assert world.clients["stranger"].post(cancel).status_code == 302
+    assert laboratory.clients["stranger"].post(cancel).status_code == 302
     assert not Validation.objects.open().contains(validation)
 
 
-def test_champions_are_validated_by_members_who_may_read_the_experiment(world, courier_to_nowhere):
+def test_champions_are_validated_by_members_who_may_read_the_experiment(
+    laboratory, courier_to_nowhere
+):
     # With parameters that no other experiment has.
-    world.private.task_parameters |= {"t_sim_ms": 4321.0}
-    world.private.save()
+    laboratory.private.task_parameters |= {"t_sim_ms": 4321.0}
+    laboratory.private.save()
     pages = ("experiment-validation", "validate-experiment")
     for experiment, allowed in (
-        (world.shared, ("stranger", "owner", "operator")),
-        (world.private, ("owner", "operator")),
+        (laboratory.shared, ("stranger", "owner", "operator")),
+        (laboratory.private, ("owner", "operator")),
     ):
         page, ask = (reverse(f"evolution:{name}", args=[experiment.pk]) for name in pages)
         for person in ("viewer", "stranger", "owner", "operator"):
-            response = world.clients[person].post(ask, {"which": "champions", "trials": "2"})
+            response = laboratory.clients[person].post(ask, {"which": "champions", "trials": "2"})
             assert (response.status_code == 302) is (person in allowed), person
-            html = world.clients[person].get(page).content.decode()
+            html = laboratory.clients[person].get(page).content.decode()
             assert ("Validate the champions" in html) is (person in allowed), person
-    html = world.clients["guest"].get(page).content.decode()
+    html = laboratory.clients["guest"].get(page).content.decode()
     assert "Champion of" in html
     for text in ("/rules/", "Validate the champions", "Cancel"):
         assert text not in html
-    private = Validation.objects.filter(experiment=world.private, rule__isnull=False)
+    private = Validation.objects.filter(experiment=laboratory.private, rule__isnull=False)
     assert {item.context.shared_at for item in private} == {None}
 
 
-def test_an_experiment_that_is_opened_brings_its_rules_along(world):
-    stranger = world.clients["stranger"]
-    path = world.rule.get_absolute_url()
+def test_an_experiment_that_is_opened_brings_its_rules_along(laboratory):
+    stranger = laboratory.clients["stranger"]
+    path = laboratory.rule.get_absolute_url()
     assert stranger.get(path).status_code == 404
-    address = reverse("evolution:visibility", args=[world.private.pk])
-    assert world.clients["owner"].post(address, {"visibility": "laboratory"}).status_code == 302
+    address = reverse("evolution:visibility", args=[laboratory.private.pk])
+    assert (
+        laboratory.clients["owner"].post(address, {"visibility": "laboratory"}).status_code == 302
+    )
     assert stranger.get(path).status_code == 200
     assert "Hidden" in stranger.get("/").content.decode()
     # What is known stays known.
-    assert world.clients["owner"].post(address, {"visibility": "private"}).status_code == 302
+    assert laboratory.clients["owner"].post(address, {"visibility": "private"}).status_code == 302
     assert stranger.get(path).status_code == 200
     html = stranger.get(path).content.decode()
     assert "Hidden" not in html
 
 
-def test_a_link_opens_one_experiment_until_it_is_revoked(world):
-    guest = world.clients["guest"]
-    html = guest.get(world.private.get_absolute_url()).content.decode()
+def test_a_link_opens_one_experiment_until_it_is_revoked(laboratory):
+    guest = laboratory.clients["guest"]
+    html = guest.get(laboratory.private.get_absolute_url()).content.decode()
     assert "/rules/" not in html.replace('href="/rules/"', "")
     for text in ("Share…", "Copy…", "Compare…", "New experiment", "Edit tags"):
         assert text not in html
-    assert guest.get(world.shared.get_absolute_url()).status_code == 404
-    response = guest.get(world.private.get_absolute_url())
+    assert guest.get(laboratory.shared.get_absolute_url()).status_code == 404
+    response = guest.get(laboratory.private.get_absolute_url())
     assert response.headers["X-Robots-Tag"] == "noindex, nofollow"
-    revoke = reverse("evolution:revoke-link", args=[world.private.pk, world.link.pk])
-    assert world.clients["owner"].post(revoke).status_code == 302
-    assert guest.get(world.private.get_absolute_url()).status_code == 302
-    again = guest.get(reverse("evolution:shared", args=[world.secret]))
+    revoke = reverse("evolution:revoke-link", args=[laboratory.private.pk, laboratory.link.pk])
+    assert laboratory.clients["owner"].post(revoke).status_code == 302
+    assert guest.get(laboratory.private.get_absolute_url()).status_code == 302
+    again = guest.get(reverse("evolution:shared", args=[laboratory.secret]))
     assert again.status_code == 404
 
 
-def test_a_secret_is_shown_once_and_kept_as_a_digest(world):
-    owner = world.clients["owner"]
+def test_a_secret_is_shown_once_and_kept_as_a_digest(laboratory):
+    owner = laboratory.clients["owner"]
     response = owner.post(
-        reverse("evolution:create-link", args=[world.private.pk]),
+        reverse("evolution:create-link", args=[laboratory.private.pk]),
         {"label": "Reviewer", "days": "7"},
     )
     (secret,) = re.findall(r"/shared/([\w-]{43})/", response.content.decode())
-    page = owner.get(reverse("evolution:sharing", args=[world.private.pk])).content.decode()
+    page = owner.get(reverse("evolution:sharing", args=[laboratory.private.pk])).content.decode()
     assert "Reviewer" in page
     assert secret not in page
-    assert secret not in json.dumps(list(world.private.share_links.values()), default=str)
+    assert secret not in json.dumps(list(laboratory.private.share_links.values()), default=str)
     opened = Client().get(reverse("evolution:shared", args=[secret]))
-    assert opened.url == world.private.get_absolute_url()
+    assert opened.url == laboratory.private.get_absolute_url()
     assert opened.headers["Referrer-Policy"] == "no-referrer"
-    world.private.share_links.update(expires_at=timezone.now() - timedelta(seconds=1))
+    laboratory.private.share_links.update(expires_at=timezone.now() - timedelta(seconds=1))
     assert Client().get(reverse("evolution:shared", args=[secret])).status_code == 404
 
 
-def test_a_public_site_is_read_by_everybody_and_changed_by_nobody(world, settings):
+def test_a_public_site_is_read_by_everybody_and_changed_by_nobody(laboratory, settings):
     settings.E2L_PUBLIC = True
-    visitor = world.clients["nobody"]
+    visitor = laboratory.clients["nobody"]
     shared_rule = make_rule(SHARED_RULE).get_absolute_url()
     for path in ("/", "/rules/?task=error-driven", "/compare/", shared_rule):
         html = visitor.get(path).content.decode()
@@ -718,24 +519,24 @@ def test_a_public_site_is_read_by_everybody_and_changed_by_nobody(world, setting
         for text in ("New experiment", ">Lab<", "Archive</button>", ">Simulate</button>", "Keep<"):
             assert text not in html, (path, text)
     assert "For all" in visitor.get("/").content.decode()
-    assert visitor.get(world.shared.get_absolute_url()).status_code == 200
-    assert visitor.get(world.private.get_absolute_url()).status_code == 404
-    assert visitor.get(world.rule.get_absolute_url()).status_code == 404
+    assert visitor.get(laboratory.shared.get_absolute_url()).status_code == 200
+    assert visitor.get(laboratory.private.get_absolute_url()).status_code == 404
+    assert visitor.get(laboratory.rule.get_absolute_url()).status_code == 404
     assert visitor.get(f"{shared_rule}export/latex").status_code == 200
-    assert visitor.get(f"{world.rule.get_absolute_url()}export/latex").status_code == 404
+    assert visitor.get(f"{laboratory.rule.get_absolute_url()}export/latex").status_code == 404
     for route in sorted(ROUTES):
         if route in {"sign-in", "welcome", "set-password", "evolution:shared"}:
             continue
-        path = reverse(route, kwargs=world.arguments(route, ROUTES[route]))
+        path = reverse(route, kwargs=laboratory.arguments(route, ROUTES[route]))
         response = visitor.post(path)
         is_sign_in = response.status_code == 302 and response.url.startswith("/sign-in/")
         assert is_sign_in or response.status_code in {401, 405}, route
 
 
-def test_a_deactivated_account_and_a_lower_role_count_at_once(world):
-    stranger = world.clients["stranger"]
+def test_a_deactivated_account_and_a_lower_role_count_at_once(laboratory):
+    stranger = laboratory.clients["stranger"]
     assert stranger.get("/lab/").status_code == 200
-    operator, user = world.users["operator"], world.users["stranger"]
+    operator, user = laboratory.users["operator"], laboratory.users["stranger"]
     accounts.set_role(user, Role.VIEWER, by=operator)
     assert stranger.get("/lab/").status_code == 403
     accounts.set_active(user, is_active=False, by=operator)

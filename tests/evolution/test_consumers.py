@@ -81,8 +81,14 @@ async def test_strangers_and_foreign_pages_are_refused(experiment, cookie, heade
 
 
 @pytest.mark.asyncio
-async def test_an_unknown_experiment_is_refused(cookie):
-    assert not await Page(4711, cookie).connect()
+@pytest.mark.parametrize(
+    ("kind", "pk"),
+    [("experiments", 4711), ("experiments", 2**63), ("simulations", 10**30), ("flights", 1)],
+)
+async def test_what_is_not_there_is_refused(cookie, kind, pk):
+    page = Page(pk, cookie, kind=kind)
+    assert not await page.connect()
+    await page.disconnect()
 
 
 @pytest.mark.asyncio
