@@ -90,10 +90,10 @@ def _change(host: str, by: AbstractBaseUser | None, *, is_drained: bool) -> None
 
 def _check(host: str) -> None:
     """Make sure that there is a row for a host that has workers."""
-    if Worker.objects.filter(host=host).exists():
-        WorkerHost.objects.get_or_create(name=host)
-    elif not WorkerHost.objects.filter(name=host).exists():
+    # Not looked up: a name that somebody typed may be a text that no database has.
+    if host not in known_hosts():
         raise StateConflict(f"There is no host {host!r} with workers.")
+    WorkerHost.objects.get_or_create(name=host)
 
 
 def obey() -> bool:
