@@ -20,7 +20,7 @@ from evolution.events import probe_group_name
 from evolution.models import Experiment, Probe
 from evolution.services import sharing
 from evolution.together import Together
-from evolution.views.live_parts import known_message, parts_message
+from evolution.views.live_parts import Parts, known_message, read_parts, states_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -113,7 +113,7 @@ def experiment_message(experiment: Experiment) -> ExperimentMessage:
 
 
 messages: Recent[ExperimentMessage] = Recent(experiment_message, MESSAGE_S)
-parts: Recent[PartsMessage] = Recent(parts_message, PARTS_S)
+parts: Recent[Parts] = Recent(read_parts, PARTS_S)
 known: Recent[KnownMessage] = Recent(known_message, MESSAGE_S)
 
 
@@ -158,7 +158,8 @@ class ExperimentConsumer(AsyncWebsocketConsumer):
     are answered from the database as well.
 
     The first hello, and the one after a change of state, is answered from the database as it is
-    then, the others as it was up to two seconds ago: what is newer comes as news anyway.
+    then, the others as it was up to two seconds ago: what is newer comes as news anyway. Parts are
+    up to four seconds old, but never from before a change of state of which the page is told.
     """
 
     # None of its own: the hub listens for all connections.
@@ -208,13 +209,13 @@ class ExperimentConsumer(AsyncWebsocketConsumer):
 
     async def _answer(self, hello: Hello) -> None:
         self.cursors = hello.cursors
-        await self._catch_up()
-        await self._send_parts()
+        experiment = await self._catch_up()
+        await self._send_parts(experiment)
         if hello.wants_known:
             await self._send("known", await known.get(self.experiment_id))
         await self._send("caught-up", None)
 
-    async def _catch_up(self) -> None:
+    async def _catch_up(self) -> ExperimentMessage:
         """Send the generations that the page misses, and where the experiment stands."""
         # Read before the rows: when this says "finished", the rows read after it are complete.
         is_to_read, self.is_to_read = self.is_to_read, False
@@ -223,17 +224,21 @@ class ExperimentConsumer(AsyncWebsocketConsumer):
         if is_to_read or self._is_behind(experiment):
             await self._send_missing()
         await self._send("experiment", experiment)
+        return experiment
 
     def _is_behind(self, experiment: ExperimentMessage) -> bool:
         return any(
             run["generation"] > self.cursors.get(run["run"], -1) for run in experiment["runs"]
         )
 
-    async def _send_parts(self) -> None:
+    async def _send_parts(self, experiment: ExperimentMessage) -> None:
         found = await parts.get(self.experiment_id)
-        if found != self.parts_sent:
-            self.parts_sent = found
-            await self._send("parts", found)
+        if found.states != states_in(experiment):
+            # A page that is told of the end does not ask again.
+            found = await parts.get_anew(self.experiment_id)
+        if found.message != self.parts_sent:
+            self.parts_sent = found.message
+            await self._send("parts", found.message)
 
     async def _follow(self, follower: hub.Follower) -> None:
         """Pass on news as they come."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from django.template.loader import render_to_string
 
@@ -11,10 +11,24 @@ from evolution.views import presentation
 
 if TYPE_CHECKING:
     from evolution.models import Experiment
-    from evolution.serializers import KnownMessage, PartsMessage
+    from evolution.serializers import ExperimentMessage, KnownMessage, PartsMessage
+
+States: TypeAlias = tuple[str, ...]
 
 
-def parts_message(experiment: Experiment) -> PartsMessage:
+class Parts(NamedTuple):
+    """What is sent, and the states of the experiment and its runs that it tells of."""
+
+    message: PartsMessage
+    states: States
+
+
+def states_in(message: ExperimentMessage) -> States:
+    """Return the states of an experiment and its runs in a message that tells where it stands."""
+    return message["state"], *(run["state"] for run in message["runs"])
+
+
+def read_parts(experiment: Experiment) -> Parts:
     """Return the figures, which are the same for all readers, and the digest of the records.
 
     What records are shown depends on the reader: a page asks for them itself when the digest is
@@ -23,10 +37,11 @@ def parts_message(experiment: Experiment) -> PartsMessage:
     runs, log = selectors.runs_of(experiment), selectors.log_of(experiment)
     context = presentation.figures_part(experiment, runs, log)
     counts = statistics.failure_counts(experiment, runs)
-    return {
+    message: PartsMessage = {
         "figures": render_to_string("evolution/_experiment_figures.html", context),
         "records": presentation.records_digest(counts, log),
     }
+    return Parts(message, (experiment.state, *(run.state for run in runs)))
 
 
 def known_message(experiment: Experiment) -> KnownMessage:

@@ -42,7 +42,7 @@ def _nothing_is_known(monkeypatch):
     """Experiments of one test have the numbers of those of another one."""
     for name, read in (
         ("messages", consumers.experiment_message),
-        ("parts", consumers.parts_message),
+        ("parts", consumers.read_parts),
         ("known", consumers.known_message),
     ):
         monkeypatch.setattr(consumers, name, consumers.Recent(read, 60.0))
@@ -125,7 +125,7 @@ async def test_the_parts_that_the_server_writes_come_when_they_change(
     asked_for = await sync_to_async(client.get)(f"{path}figures/")
     assert parts["figures"] == asked_for.content.decode()
 
-    monkeypatch.setattr(consumers, "parts", consumers.Recent(consumers.parts_message, 0.0))
+    monkeypatch.setattr(consumers, "parts", consumers.Recent(consumers.read_parts, 0.0))
     assert "parts" not in [item["type"] for item in await say_hello(page)]
     await experiment.runs.filter(index=0).aupdate(n_evaluations=999)
     (changed,) = [item["data"] for item in await say_hello(page) if item["type"] == "parts"]
@@ -139,7 +139,7 @@ async def test_the_parts_that_the_server_writes_come_when_they_change(
 
 @pytest.mark.asyncio
 async def test_pages_share_what_was_read_but_for_the_first_hello_and_after_a_change(
-    experiment, cookie
+    experiment, client, cookie
 ):
     run = await experiment.runs.aget(index=0)
     first, second = Page(experiment.pk, cookie), Page(experiment.pk, cookie)
@@ -153,6 +153,7 @@ async def test_pages_share_what_was_read_but_for_the_first_hello_and_after_a_cha
     assert rows_of(await say_hello(second, {str(run.pk): 19})) == [(run.pk, 20)]
     assert rows_of(await say_hello(first, {str(run.pk): 19})) == [(run.pk, 20)]
     await sync_to_async(add_generations)(run, [(None, -11.5)])  # 21
+    await experiment.runs.filter(index=0).aupdate(n_evaluations=999)
     await sync_to_async(finish)(experiment, ExperimentState.STOPPED)
     announced = await sync_to_async(selectors.experiment_message)(experiment)
     await sync_to_async(events.announce_state)(experiment.pk, announced)
@@ -161,6 +162,10 @@ async def test_pages_share_what_was_read_but_for_the_first_hello_and_after_a_cha
     answers = await say_hello(first, {str(run.pk): 20})
     assert rows_of(answers) == [(run.pk, 21)]
     assert [a["data"]["state"] for a in answers if a["type"] == "experiment"] == ["stopped"]
+    # Nor do the figures stay those of before: it will not ask again.
+    (parts,) = [answer["data"] for answer in answers if answer["type"] == "parts"]
+    asked_for = await sync_to_async(client.get)(f"{experiment.get_absolute_url()}figures/")
+    assert parts["figures"] == asked_for.content.decode()
     await first.disconnect()
     await second.disconnect()
 

@@ -53,7 +53,7 @@ def prefix(settings, valkey) -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def _nothing_is_known(monkeypatch):
     monkeypatch.setattr(consumers, "messages", consumers.Recent(consumers.experiment_message, 60.0))
-    monkeypatch.setattr(consumers, "parts", consumers.Recent(consumers.parts_message, 60.0))
+    monkeypatch.setattr(consumers, "parts", consumers.Recent(consumers.read_parts, 60.0))
 
 
 @pytest.fixture
