@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from django.contrib.auth.middleware import LoginRequiredMiddleware
@@ -22,6 +23,8 @@ _PERMISSIONS_POLICY = ", ".join(
     f"{feature}=()"
     for feature in ("camera", "display-capture", "geolocation", "microphone", "payment", "usb")
 )
+#: The unspecified address, which no client has.
+_UNKNOWN = "::"
 
 
 class ErrorPages:
@@ -52,19 +55,33 @@ class RequestAddress:
     """Note in the audit log where a request came from.
 
     Behind a proxy the web server puts the client's address in the place of the proxy's, if it
-    trusts the proxy (``FORWARDED_ALLOW_IPS``); headers are not looked at here.
+    trusts the proxy (``FORWARDED_ALLOW_IPS``); headers are not looked at here. What the proxy says
+    may be no address, which columns for addresses do not take: it counts as unknown. Failed
+    sign-ins are counted for all unknown ones together.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        with audit.coming_from(request.META.get("REMOTE_ADDR") or None):
+        address = _address(request.META.get("REMOTE_ADDR", ""))
+        request.META["REMOTE_ADDR"] = address or _UNKNOWN
+        with audit.coming_from(address):
             response = self._get_response(request)
         response.headers.setdefault("Permissions-Policy", _PERMISSIONS_POLICY)
         if getattr(request, "user", None) and getattr(request.user, "shared_experiments", ()):
             response.headers["X-Robots-Tag"] = "noindex, nofollow"
         return response
+
+
+def _address(text: str) -> str | None:
+    """Return an IP address without the zone that IPv6 may have, None if it is none."""
+    address = text.partition("%")[0]
+    try:
+        ip_address(address)
+    except ValueError:
+        return None
+    return address
 
 
 class SignInRequired(LoginRequiredMiddleware):

@@ -33,14 +33,17 @@ class SameOriginValidator:
         headers = dict(scope["headers"])
         origin = headers.get(b"origin", b"").decode("latin-1")
         host = headers.get(b"host", b"").decode("latin-1")
-        is_own = bool(host) and urlsplit(origin).netloc.lower() == host.lower()
+        try:
+            is_own = bool(host) and urlsplit(origin).netloc.lower() == host.lower()
+        except ValueError:  # It is no address at all.
+            is_own = False
         is_trusted = is_own or origin in settings.CSRF_TRUSTED_ORIGINS
         application = self.application if is_trusted else WebsocketDenier()
         return await application(scope, receive, send)
 
 
-websocket_application = AllowedHostsOriginValidator(
-    SameOriginValidator(
+websocket_application = SameOriginValidator(
+    AllowedHostsOriginValidator(
         SessionMiddlewareStack(
             URLRouter(
                 [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,16 @@ from evolution.prepared import PreparedRecords, text_places
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+#: As Django makes them.
+_KEY = re.compile("[0-9a-z]{32}")
+
 
 class SessionStore(DatabaseSessionStore):
     """A session of the database, with which almost every request begins."""
+
+    def _validate_session_key(self, key: str) -> bool:
+        """Refuse what is no key: a cookie can hold characters that the database does not take."""
+        return bool(_KEY.fullmatch(key or ""))
 
     @classmethod
     def load_all(cls, keys: Collection[str | None]) -> dict[str | None, SessionStore]:

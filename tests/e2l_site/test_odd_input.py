@@ -14,16 +14,17 @@ from urllib.parse import quote
 
 import pytest
 from django.http import QueryDict
+from django.test import Client
 from django.urls import reverse
 from django.utils.datastructures import MultiValueDict
 
 from e2l_site.locations import PROJECT_ROOT
+from evolution.enums import Action
+from evolution.models import LogEntry
 from tests.e2l_site.laboratory import ROUTES, query
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from django.test import Client
 
     from tests.e2l_site.laboratory import Laboratory
 
@@ -105,6 +106,34 @@ def test_odd_texts_in_forms(laboratory, client, route):
             form = f"{quote(name)}={quote(text)}"
             response = client.post(path, form, content_type="application/x-www-form-urlencoded")
             assert response.status_code < 500, (name, text)
+
+
+@pytest.mark.parametrize("path", ["/", "/sign-in/", "/api/v1/experiments/", "/readyz"])
+@pytest.mark.parametrize("odd", ["\\000", "\\355\\240\\200", "x" * 4000])
+def test_odd_cookies_are_those_of_visitors(laboratory, client, path, odd):
+    """Between quotation marks, cookies hold any byte."""
+    key = client.cookies["e2l_session"].value
+    visitor = Client(raise_request_exception=False)
+    for name in ("e2l_session", "e2l_csrf", "messages", "elsewhere"):
+        answers = [
+            [call(path, headers=headers).status_code for call in (visitor.get, visitor.post)]
+            for headers in ({}, {"cookie": f'{name}="{key}{odd}"'})
+        ]
+        assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [("unknown", None), ("", None), ("10.0.0.7:4711", None), ("fe80::1%eth0", "fe80::1")],
+)
+def test_odd_addresses_of_clients_are_unknown(laboratory, text, address):
+    visitor = Client(REMOTE_ADDR=text)
+    form = {"username": "owner", "password": "it is another one"}
+    answers = [visitor.post("/sign-in/", form).status_code for _ in range(11)]
+    # Nor does an odd one let anybody guess for ever.
+    assert (answers[:9], answers[-1]) == ([200] * 9, 429)
+    failures = LogEntry.objects.filter(action=Action.SIGN_IN_FAILED)
+    assert set(failures.values_list("address", flat=True)) == {address}
 
 
 @pytest.mark.skipif("E2L_ODD_INPUT" in os.environ, reason="is what runs these tests")

@@ -72,6 +72,10 @@ def cookie(client, django_user_model) -> str:
         {"origin": "http://evil.example.org", "host": "evil.example.org"},
         {"origin": ""},
         {"origin": "null"},
+        {"origin": "http://["},
+        {"origin": "\xff"},
+        {"host": "["},
+        {"cookie": 'e2l_session="aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\\000"'},
     ],
     ids=str,
 )
