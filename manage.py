@@ -8,6 +8,8 @@ import sys
 def main() -> None:
     """Run the command named on the command line."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "e2l_site.settings")
+    # Names of files can hold bytes that are no text: they are shown escaped, as on standard error.
+    sys.stdout.reconfigure(errors="backslashreplace")
     if sys.argv[1:2] == ["doctor"]:
         # It also tells why Django or the settings cannot be loaded.
         from e2l_site.doctor import main as examine

@@ -125,12 +125,24 @@ def chosen_task(options: Mapping[str, Any]) -> tuple[LearningTask, Preset]:
 
 def chosen_seed(options: Mapping[str, Any], preset: Preset) -> int:
     """Return the seed that the options name, by default the preset's."""
+    check_seed(options["seed"])
+    return preset.seed if options["seed"] is None else options["seed"]
+
+
+def check_seed(seed: int | None) -> None:
+    """Raise an error where a seed is out of bounds."""
     from evolution.models.experiment import MAX_SEED
 
-    seed = preset.seed if options["seed"] is None else options["seed"]
-    if not 0 <= seed <= MAX_SEED:
+    if seed is not None and not 0 <= seed <= MAX_SEED:
         raise bad_input(f"The seed must be from 0 to {MAX_SEED}.")
-    return seed
+
+
+def check_name(name: str | None) -> None:
+    """Raise an error where a name holds bytes that are no text in this terminal's encoding."""
+    try:
+        (name or "").encode()
+    except UnicodeEncodeError:
+        raise bad_input(f"{name!a} is no name: it is not encoded as your locale says.") from None
 
 
 def check_number_of_runs(n_runs: int | None) -> None:

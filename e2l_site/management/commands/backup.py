@@ -35,20 +35,22 @@ class Command(BaseCommand):
         parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="A new file.")
 
     def handle(self, **options: Any) -> None:
-        path: Path = options["out"].resolve()
-        if path.exists():
+        path: Path = options["out"].absolute()
+        # Unlike pathlib it takes a name that is too long for one that is not there.
+        if os.path.exists(path):
             raise bad_input(f"{path} exists already: a backup replaces no other one.")
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         save = _save_sqlite if connection.vendor == "sqlite" else _save_postgresql
         try:
             # It holds sessions and digests of passwords.
             os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-            save(temporary)
-            temporary.rename(path)
+            try:
+                save(temporary)
+                temporary.rename(path)
+            finally:
+                temporary.unlink(missing_ok=True)
         except OSError as error:
             raise CommandError(f"{path} cannot be written: {error.strerror or error}.") from None
-        finally:
-            temporary.unlink(missing_ok=True)
         size_mb = path.stat().st_size / 1e6
         self.stdout.write(f"Saved: {path} ({size_mb:.1f} MB).")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand
 
-from evolution.management.base import bad_input
+from evolution.management.base import bad_input, check_name
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -48,6 +48,7 @@ class Command(BaseCommand):
         if options["action"] == "list":
             self._list(options)
             return
+        check_name(options["name"])
         try:
             self._act(options)
         except AccountRefused as error:

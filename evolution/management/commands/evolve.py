@@ -13,6 +13,7 @@ from evolution.management.base import (
     LearningTaskCommand,
     bad_input,
     changed_parameters,
+    check_name,
     check_number_of_runs,
     chosen_seed,
     chosen_task,
@@ -48,6 +49,7 @@ class Command(LearningTaskCommand):
 
         learning_task, preset = chosen_task(options)
         check_number_of_runs(options["runs"])
+        check_name(options["name"])
         changes = list(options["changes"])
         if options["generations"] is not None:
             changes.append(f"n_generations={options['generations']}")

@@ -15,7 +15,13 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.progress import Progress
 
-from evolution.management.base import bad_input, check_number_of_runs, parsed_changes
+from evolution.management.base import (
+    bad_input,
+    check_name,
+    check_number_of_runs,
+    check_seed,
+    parsed_changes,
+)
 from evolution.management.following import INTERRUPTED, launch_and_follow, no_news_of_pages
 
 if TYPE_CHECKING:
@@ -134,6 +140,8 @@ class Command(BaseCommand):
         from evolution.services import experiments
 
         check_number_of_runs(options["runs"])
+        check_seed(options["seed"])
+        check_name(options["name"])
         types = [experiment.learning_task.parameters_type, EvolutionParameters]
         clone = experiments.clone_experiment(
             experiment,

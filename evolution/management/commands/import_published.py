@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,8 @@ class Command(BaseCommand):
         from evolution.services.publications import import_published
 
         directory: Path = options["directory"]
-        if not directory.is_dir():
+        # Unlike pathlib it takes a name that is too long for one that is not there.
+        if not os.path.isdir(directory):
             raise bad_input(f"{directory} is no folder.")
         try:
             tasks = read_folder(directory)

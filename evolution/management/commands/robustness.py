@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from evolution.management.base import (
     LearningTaskCommand,
     changed_parameters,
+    check_seed,
     chosen_task,
     parsed_rule,
 )
@@ -44,6 +45,7 @@ class Command(LearningTaskCommand):
         from evolution.services.couriers import SilentCourier
         from evolution.services.notes import add_to_catalogue
 
+        check_seed(options["seed"])
         learning_task, preset = chosen_task(options)
         (parameters,) = changed_parameters([preset.task_parameters], options["changes"])
         parsed = parsed_rule(learning_task, options["rule"])

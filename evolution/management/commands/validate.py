@@ -9,6 +9,7 @@ from evolution.management.base import (
     LearningTaskCommand,
     bad_input,
     changed_parameters,
+    check_seed,
     chosen_task,
     parsed_rule,
 )
@@ -61,6 +62,7 @@ class Command(LearningTaskCommand):
         )
 
     def handle(self, **options: Any) -> None:
+        check_seed(options["seed"])
         if options["experiment"] is None and options["run"] is None:
             self._validate_one(options)
         else:
