@@ -75,7 +75,7 @@ def names_asked_for() -> Iterator[set[str]]:
                     asked.add(key)
                 return _original(self, key, *args, **kw)
 
-            patch.setattr(MultiValueDict, method, spy, raising=False)
+            patch.setattr(MultiValueDict, method, spy)
         yield asked
 
 

@@ -31,6 +31,7 @@ from evolution.services.couriers import SilentCourier
 from evolution.services.imports import import_experiment
 from tests.evolution.conftest import history, launch, work_until_idle
 from tests.evolution.experiment_files import Members, members_of, small_members, written
+from tests.evolution.services.working import finished
 
 pytestmark = pytest.mark.django_db
 
@@ -53,15 +54,6 @@ def problem(members: Members) -> str:
         import_experiment(io.BytesIO(written(members)), owner=None)
     assert [model.objects.count() for model in RECORDS] == [0] * len(RECORDS)
     return str(caught.value)
-
-
-def finished(make_experiment: Any, **changes: Any) -> Experiment:
-    experiment = make_experiment(**changes)
-    launch(experiment)
-    work_until_idle()
-    experiment.refresh_from_db()
-    assert experiment.state == ExperimentState.FINISHED
-    return experiment
 
 
 def forget_everything() -> None:
